@@ -1,0 +1,136 @@
+"""Files that are never half-written, and folders that are never overwritten by accident."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from tagwise.base.errors import TagwiseError, UsageError
+
+TEMPORARY_PREFIX = ".tagwise-partial-"
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under ``path`` only when the block ends without an error.
+
+    The bytes go to a temporary file in the same folder, are synced, then renamed over
+    ``path``; the folder is synced too, so that the name survives a power cut.
+
+    Raises:
+        TagwiseError: The disk is full or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, renamed on success
+            dir=path.parent, prefix=TEMPORARY_PREFIX, delete=False
+        )
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    temporary = Path(handle.name)
+    try:
+        with handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes the whole of ``content`` or nothing."""
+    with open_atomically(path) as handle:
+        handle.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes UTF-8 text, the whole of it or nothing."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON with a final newline; NaN is refused."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+        TagwiseError: The file is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no file {path}.") from error
+    except (OSError, ValueError) as error:
+        raise TagwiseError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def sha256_of_file(path: Path) -> str:
+    """The SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def claim_folder(folder: Path, marker: str, *, overwrite: bool = False) -> None:
+    """Makes ``folder`` ours to write in: it is new, empty, or holds ``marker`` from before.
+
+    Args:
+        folder: Where a verb's ``-o`` points.
+        marker: The file that every folder of this kind holds, such as ``corpus.json``.
+        overwrite: Remove what an earlier run of the same kind left there first.
+
+    Raises:
+        UsageError: The folder holds something else, or is a file.
+    """
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; give -o a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
+        leftovers = [entry for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)]
+        if leftovers:
+            raise UsageError(
+                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); "
+                "give -o a new or empty folder."
+            )
+    try:
+        if overwrite and folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> TagwiseError:
+    if error.errno == errno.ENOSPC:
+        return TagwiseError(f"The disk is full while writing {path}; free some space and give the same command again.")
+    return TagwiseError(f"{path} cannot be written: {error.strerror or error}.")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,81 @@
+"""Frozen dataclasses to plain values and back, strictly: what is unknown is an error.
+
+msgspec checks the types; unknown keys, which it lets pass in dataclasses, are refused here
+with their path and the nearest name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tagwise.base.errors import UsageError, unknown
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """A settings object as dicts, lists, strings and numbers."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+def from_plain(kind: type[T], plain: Any, where: str) -> T:
+    """Builds ``kind`` from plain values.
+
+    Args:
+        kind: A frozen dataclass.
+        plain: What JSON, YAML or TOML gave.
+        where: The file or flag, for the message.
+
+    Raises:
+        UsageError: An unknown key (with path and nearest name), a wrong type, a missing value.
+    """
+    import msgspec
+
+    _refuse_unknown_keys(kind, plain, where, path="")
+    try:
+        return msgspec.convert(plain, type=kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where} does not fit: {error}.") from error
+
+
+def digest(value: Any) -> str:
+    """The first 16 hex digits of the SHA-256 of the settings' canonical JSON."""
+    canonical = json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def difference(old: Any, new: Any) -> list[str]:
+    """One line per setting that differs, ``name: old -> new``, nested names dotted."""
+    return list(_difference(to_plain(old), to_plain(new), ""))
+
+
+def _difference(old: Any, new: Any, path: str) -> typing.Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            yield from _difference(old.get(name), new.get(name), f"{path}.{name}" if path else name)
+    elif old != new:
+        yield f"{path}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _refuse_unknown_keys(kind: Any, plain: Any, where: str, path: str) -> None:
+    if not dataclasses.is_dataclass(kind) or not isinstance(plain, Mapping):
+        return
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    for key, value in plain.items():
+        if key not in names:
+            raise unknown("setting", f"{path}{key}", [path + name for name in names], where)
+        for option in typing.get_args(hints[key]) or (hints[key],):
+            _refuse_unknown_keys(option, value, where, f"{path}{key}.")
