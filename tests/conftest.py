@@ -6,8 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-DATA = Path(os.environ.get("TAGWISE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+REPOSITORY = Path(__file__).parents[1]
+
+# Torch reads the first at its import; both hold for the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])
+settings.register_profile("tagwise", deadline=None)
+settings.load_profile("tagwise")
+
+DATA = Path(os.environ.get("TAGWISE_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")

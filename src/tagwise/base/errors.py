@@ -23,13 +23,13 @@ class UsageError(TagwiseError):
     exit_code = 2
 
 
-class DataRefused(TagwiseError):
+class DataRefused(TagwiseError):  # noqa: N818 - it says what happened
     """The data cannot be used honestly: too much is damaged, nothing is left, sets disagree."""
 
     exit_code = 3
 
 
-class Interrupted(TagwiseError):
+class Interrupted(TagwiseError):  # noqa: N818 - as above
     """A signal stopped the work; what was done is saved.
 
     Args:

@@ -105,8 +105,7 @@ def claim_folder(folder: Path, marker: str, *, overwrite: bool = False) -> None:
         leftovers = [entry for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)]
         if leftovers:
             raise UsageError(
-                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); "
-                "give -o a new or empty folder."
+                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); give -o a new or empty folder."
             )
     try:
         if overwrite and folder.is_dir():

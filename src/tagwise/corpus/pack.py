@@ -1,0 +1,100 @@
+"""Pictures decoded and fitted once, packed into one array on disk.
+
+Fetching whole batches from it is 10 to 25 times faster than files through a DataLoader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tagwise.base.errors import DataRefused
+from tagwise.base.files import open_atomically, read_json, write_json
+from tagwise.base.progress import progress
+from tagwise.base.settings import digest as settings_digest
+from tagwise.corpus.pool import map_in_order
+from tagwise.pixels.decode import PictureRefused, decode, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tagwise.base.views import View
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PackedPictures:
+    """Pictures as one array; a refused one is black and not ``ok``."""
+
+    images_NHWC: NDArray[np.uint8]
+    """RGB, 0..255, [pictures, resize, resize, 3], read-only and memory-mapped."""
+    ok: NDArray[np.bool_]
+    """Whether each picture could be read."""
+    reasons: dict[int, str]
+    """Why not, by position."""
+
+
+def pack(paths: Sequence[Path], view: View, folder: Path, *, workers: int | None = None) -> PackedPictures:
+    """Decodes and fits pictures, or takes what an earlier call with the same pictures and view left.
+
+    Args:
+        paths: Files in the order of the array. Another path, size or time of change packs anew.
+        view: Only what decides the square counts: ``resize``, ``fit``, ``interpolation``, ``background``.
+        folder: Where the array is kept; it is made when it is not there.
+        workers: Threads; by default one for each processor.
+
+    Raises:
+        DataRefused: There are no pictures.
+        TagwiseError: The disk is full or the folder cannot be written.
+    """
+    if not paths:
+        raise DataRefused("There are no pictures to pack.")
+    name = f"pixels-{_digest(paths, view)}"
+    array, facts = folder / f"{name}.npy", folder / f"{name}.json"
+    if not (array.is_file() and facts.is_file()):
+        refused = _write(paths, view, array, workers)
+        write_json(facts, {"pictures": len(paths), "refused": refused})
+    reasons = {int(position): str(reason) for position, reason in read_json(facts)["refused"].items()}
+    ok = np.ones(len(paths), np.bool_)
+    ok[list(reasons)] = False
+    return PackedPictures(images_NHWC=np.load(array, mmap_mode="r"), ok=ok, reasons=reasons)
+
+
+def _write(paths: Sequence[Path], view: View, array: Path, workers: int | None) -> dict[int, str]:
+    def fitted(path: Path) -> NDArray[np.uint8] | str:
+        try:
+            return fit(decode(path, background=view.background).pixels_HWC, view)
+        except PictureRefused as refusal:
+            return refusal.reason
+
+    shape = (view.resize, view.resize, 3)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)}
+    refused: dict[int, str] = {}
+    with open_atomically(array) as handle, progress("packing", len(paths)) as ticker:
+        np.lib.format.write_array_header_1_0(handle, header)
+        for position, result in enumerate(map_in_order(fitted, paths, workers)):
+            if isinstance(result, str):
+                refused[position] = result
+                result = np.zeros(shape, np.uint8)
+            handle.write(result.tobytes())
+            ticker.advance()
+    return refused
+
+
+def _digest(paths: Sequence[Path], view: View) -> str:
+    """Of every file's path, size and time of change, and of the view as far as it decides the square."""
+    square = replace(view, resolution=view.resize, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    digest = hashlib.sha256(settings_digest(square).encode())
+    for path in paths:
+        try:
+            status = path.stat()
+            stamp = f"{status.st_size} {status.st_mtime_ns}"
+        except (OSError, ValueError):
+            stamp = "missing"
+        digest.update(f"{path.absolute()}\0{stamp}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,164 @@
+"""What a net of the residual family is, said in data; ``grammar.build`` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from tagwise.base.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Which channel attention a block has and how narrow its hidden layer is."""
+
+    kind: Literal["se", "sk", "split"]
+    """``se`` scales what the block adds; ``sk`` and ``split`` replace its spatial convolution."""
+    reduction: int = 16
+    """The hidden layer has ``channels * radix // reduction`` channels."""
+    min_channels: int = 8
+    """The hidden layer has at least so many channels."""
+    radix: int = 1
+    """Splits of each group; above 1 only for split attention."""
+    split_input: bool = False
+    """Selective kernels: each kernel sees its own half of the input channels (timm's thrift)."""
+
+    def hidden(self, channels: int) -> int:
+        """Channels of the hidden layer of attention over ``channels``."""
+        return max(channels * self.radix // self.reduction, self.min_channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """The architecture of a residual net, from its first convolution to its pooled vector.
+
+    The defaults are the ImageNet form of He et al. 2016: 7x7 stem, four stages, projections
+    where the shape changes, stride in the 3x3 convolution (torchvision's, not Caffe's).
+
+    Raises:
+        UsageError: The settings contradict each other.
+    """
+
+    block: Literal["basic", "bottleneck"]
+    """Two 3x3 convolutions, or 1x1, 3x3, 1x1 with four times the planes going out."""
+    depths: tuple[int, ...]
+    """Blocks of each stage."""
+    planes: tuple[int, ...] = (64, 128, 256, 512)
+    """Each stage's size: its output channels, before the bottleneck's factor of four."""
+    strides: tuple[int, ...] = (1, 2, 2, 2)
+    """Stride of each stage's first block."""
+    cardinality: int = 1
+    """Groups of the 3x3 convolution."""
+    base_width: int = 64
+    """Channels a group in the first stage; they grow with ``planes``, rounded down."""
+    reduce_first: int = 1
+    """The first 1x1 gives the 3x3 only a part, ``1 / reduce_first``, of its width (2 in SENet-154)."""
+    preactivation: bool = False
+    """Norm and ReLU stand before each convolution, and once more before pooling."""
+    stem_widths: tuple[int, ...] = (64,)
+    """Channels of the stem's convolutions; three of them make the deep stem."""
+    stem_kernel: int = 7
+    """Side of the stem's kernels, odd."""
+    stem_stride: int = 2
+    """Stride of the stem's first convolution."""
+    stem_pool: Literal["padded", "ceil"] | None = "padded"
+    """The 3x3 stride-2 maximum pool after the stem: padded by 1, Caffe's (unpadded, rounding up), or none."""
+    shortcut: Literal["conv", "conv_all", "conv3x3", "avg", "pad_end", "pad_center"] = "conv"
+    """Where the shape changes: 1x1 convolution (B), the same in every block (C), 3x3 where there is a
+    stride, average pool then 1x1 (ResNet-D), or zeros for the new channels (A), behind or on both sides."""
+    stride_at: Literal["3x3", "1x1", "avd_first", "avd_last"] = "3x3"
+    """What strides in a bottleneck: its 3x3, its first 1x1 (Caffe), or an average pool before or after the 3x3."""
+    attention: Attention | None = None
+    """Channel attention."""
+    zero_init_last: bool = False
+    """Starts each block as its shortcut. Short trainings of small nets need False: else they see colour only."""
+    stochastic_depth: float = 0.0
+    """Probability that the last block's branch is dropped; it grows linearly from 0 at the first block."""
+    dropout: float = 0.0
+    """Probability that a pooled feature is dropped before the classifier."""
+
+    def __post_init__(self) -> None:
+        for fault in _faults(self):
+            raise UsageError(f"This design cannot be built: {fault}.")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Output channels of each stage."""
+        return tuple(planes * (4 if self.block == "bottleneck" else 1) for planes in self.planes)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage's 3x3 convolutions; the group's width is rounded down, then multiplied."""
+        if self.block == "basic":
+            return self.planes
+        return tuple(self.base_width * planes // self.planes[0] * self.cardinality for planes in self.planes)
+
+
+def _faults(design: Design) -> Iterator[str]:
+    yield from _size_faults(design)
+    if design.block == "basic":
+        yield from _basic_faults(design)
+    if design.attention is not None:
+        yield from _attention_faults(design, design.attention)
+    if design.preactivation and design.stride_at.startswith("avd"):
+        yield "pre-activation blocks stride in a convolution, so stride_at is 3x3 or 1x1"
+    sizes = (design.stem_widths[-1], *design.channels)
+    if design.shortcut.startswith("pad") and any(after < before for before, after in pairwise(sizes)):
+        yield "a padded shortcut can only add channels, so the stages may not get narrower"
+
+
+def _size_faults(design: Design) -> Iterator[str]:
+    stages = len(design.depths)
+    if stages == 0 or {len(design.planes), len(design.strides)} != {stages}:
+        yield f"depths, planes and strides name {stages}, {len(design.planes)} and {len(design.strides)} stages"
+    sizes = (*design.depths, *design.planes, *design.strides, *design.stem_widths, design.stem_stride)
+    if not design.stem_widths or min(*sizes, design.cardinality, design.reduce_first) < 1:
+        yield "every count, width and stride is at least 1"
+    if design.stem_kernel % 2 == 0:
+        yield f"stem_kernel is odd, not {design.stem_kernel}"
+    if min(design.widths) < design.cardinality:
+        yield f"{design.base_width} channels a group leave a stage without channels"
+    if any(width // design.reduce_first % design.cardinality for width in design.widths):
+        yield f"reduce_first {design.reduce_first} leaves widths that do not divide into {design.cardinality} groups"
+    if not (0 <= design.stochastic_depth <= 1 and 0 <= design.dropout < 1):
+        yield "stochastic_depth is 0 to 1 and dropout 0 to below 1"
+
+
+def _basic_faults(design: Design) -> Iterator[str]:
+    if (design.cardinality, design.base_width, design.reduce_first) != (1, 64, 1):
+        yield "basic blocks have no groups, so cardinality, base_width and reduce_first keep their defaults"
+    if design.stride_at != "3x3":
+        yield "basic blocks stride in their first 3x3, so stride_at keeps its default"
+    if design.attention is not None and design.attention.kind == "split":
+        yield "split attention stands in bottlenecks"
+
+
+def _attention_faults(design: Design, attention: Attention) -> Iterator[str]:
+    if design.preactivation and attention.kind != "se":
+        yield "pre-activation blocks take squeeze-and-excitation or no attention"
+    if attention.kind == "split":
+        yield from _split_faults(design, attention)
+    elif attention.radix != 1:
+        yield "radix above 1 belongs to split attention"
+    if attention.split_input and any(width % (2 * design.cardinality) for width in _attended(design)):
+        yield f"halves of the input do not divide into {design.cardinality} groups"
+
+
+def _attended(design: Design) -> tuple[int, ...]:
+    """Channels that come into the spatial convolutions."""
+    if design.block == "basic":
+        return design.stem_widths[-1], *design.planes
+    return tuple(width // design.reduce_first for width in design.widths)
+
+
+def _split_faults(design: Design, attention: Attention) -> Iterator[str]:
+    groups = design.cardinality
+    if attention.radix < 1:
+        yield "split attention has a radix of at least 1; without attention leave it away"
+    for width in design.widths:
+        if width % (groups * attention.radix):
+            yield f"{width} channels do not divide into {groups} groups of {attention.radix} splits"
+        if attention.hidden(width) % groups:
+            yield f"{attention.hidden(width)} hidden channels of the attention do not divide into {groups} groups"

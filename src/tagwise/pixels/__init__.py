@@ -1,0 +1,1 @@
+"""Pictures in: decoded, packed, augmented, batched."""

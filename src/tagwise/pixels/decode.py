@@ -1,0 +1,325 @@
+"""One file to one RGB picture, by the content and never by the name; whatever is wrong has one error.
+
+Pillow reads; strangers' files may declare any size, break off anywhere and carry any metadata.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import stat
+import threading
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from tagwise.base.errors import DataRefused
+from tagwise.base.progress import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tagwise.base.views import View
+
+MAX_PIXELS = 100_000_000
+"""Width times height above which a picture is refused; checked before its pixels are decoded."""
+MAX_BYTES = 256 * 2**20
+"""Size above which a file is refused; checked before it is read."""
+TINY_SIDE = 16
+"""Pixels; a picture with a shorter side is read and noted as ``tiny``."""
+EXTREME_ASPECT = 10
+"""Longer side over shorter side from which a picture is noted as ``extreme aspect ratio``."""
+SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "bmp", "dib", "tif", "tiff"),
+        *("avif", "heic", "heif", "ppm", "pgm", "pbm", "pnm", "ico", "jp2", "j2k"),
+    )
+)
+"""Suffixes of files that are meant as pictures, read here or not (HEIF is refused by name)."""
+
+# Never Pillow's whole list: its EPS reader starts Ghostscript on the file's program.
+_FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG = 0x0112
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_MODE_NOTES = {"1": "greyscale", "L": "greyscale", "LA": "greyscale", "P": "palette", "CMYK": "CMYK", "LAB": "Lab"}
+
+
+class PictureRefused(DataRefused):
+    """A file that cannot honestly be read as a picture.
+
+    Args:
+        reason: Why, as a clause: ``"the file is empty"``.
+        name: The file, as the sentence should call it.
+    """
+
+    def __init__(self, reason: str, name: str = "this picture") -> None:
+        super().__init__(reason, name)
+        self.reason = reason
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name} is refused: {self.reason}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedPicture:
+    """A picture, upright and opaque."""
+
+    pixels_HWC: NDArray[np.uint8]
+    """RGB, 0..255, [height, width, 3]."""
+    notes: tuple[str, ...]
+    """What was done or found on the way: ``greyscale``, ``palette``, ``CMYK``, ``Lab``,
+    ``16 bits scaled``, ``float scaled``, ``transparency composited``, ``rotated by EXIF``, ``EXIF unreadable``,
+    ``first frame``, ``colour profile ignored``, ``tiny``, ``extreme aspect ratio``."""
+
+
+def decode(source: Path | bytes, *, background: tuple[int, int, int] = (255, 255, 255)) -> DecodedPicture:
+    """Reads the first frame of a picture as upright 8-bit RGB.
+
+    Sixteen-bit and 0..1 float values are scaled over their whole range, never clipped; CMYK, Lab
+    and palettes are converted; EXIF orientation is applied; broken metadata is passed over.
+
+    Args:
+        source: A file, or a file's content.
+        background: RGB 0..255 put under transparent pixels.
+
+    Raises:
+        PictureRefused: No file, no picture, cut off, damaged, of an unread format, or larger than
+            ``MAX_BYTES`` or ``MAX_PIXELS``. Nothing else is raised, whatever the bytes.
+    """
+    name = "this picture" if isinstance(source, bytes) else printable(str(source))
+    content = b""
+    try:
+        content = source if isinstance(source, bytes) else read_picture_bytes(source)
+        with _quiet():
+            return _decode(content, background)
+    except PictureRefused as refusal:
+        raise PictureRefused(refusal.reason, name) from refusal
+    except Exception as error:
+        raise PictureRefused(_reason(error, content), name) from error
+
+
+def read_picture_bytes(path: Path) -> bytes:
+    """The whole of a regular file.
+
+    Raises:
+        PictureRefused: It is missing, no regular file, unreadable, or larger than ``MAX_BYTES``.
+    """
+    name = printable(str(path))
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureRefused("it is no regular file", name)
+        if status.st_size > MAX_BYTES:
+            raise PictureRefused(f"its {status.st_size:,} bytes are above the limit of {MAX_BYTES:,}", name)
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PictureRefused("there is no such file", name) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PictureRefused(f"the file cannot be read ({reason})", name) from error
+
+
+def fit(picture_HWC: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    """A picture as the view's square, antialiased.
+
+    ``crop`` samples on the same grid as torchvision's ``Resize`` and ``CenterCrop``, but without
+    building the long side: a strip of 1 x 10,000 pixels costs no more than a square.
+
+    Args:
+        picture_HWC: RGB, 0..255, [height, width, 3].
+        view: Gives ``resize``, ``fit``, ``interpolation`` and ``background``.
+
+    Returns:
+        RGB, 0..255, [resize, resize, 3].
+    """
+    image = Image.fromarray(picture_HWC)
+    side, resample = view.resize, _FILTERS[view.interpolation]
+    if view.fit == "crop":
+        return np.array(image.resize((side, side), resample, box=_middle(image.width, image.height, side)))
+    longer = max(image.size)
+    width, height = (max(1, round(length * side / longer)) for length in image.size)
+    square = Image.new("RGB", (side, side), view.background)
+    square.paste(image.resize((width, height), resample), ((side - width) // 2, (side - height) // 2))
+    return np.array(square)
+
+
+def _middle(width: int, height: int, side: int) -> tuple[float, float, float, float]:
+    shorter = min(width, height)
+
+    def span(length: int) -> tuple[float, float]:
+        resized = int(side * length / shorter)
+        start = round((resized - side) / 2)
+        return start * length / resized, (start + side) * length / resized
+
+    (left, right), (top, bottom) = span(width), span(height)
+    return left, top, right, bottom
+
+
+def _decode(content: bytes, background: tuple[int, int, int]) -> DecodedPicture:
+    # Half-grey pictures must not come in because another library asked Pillow for them.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        _check_size(image)
+        notes = _found(image)
+        turned = image.format == "TIFF" and _orientation(image) in _UPRIGHT  # Pillow turns a TIFF while loading it
+        image.load()
+        _check_size(image)
+        # Not before: on a PNG, asking for EXIF loads the pixels, and that error must not be passed over.
+        orientation = _orientation(image)
+        rgb = _rgb(image, background, notes)
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    if turned or orientation in _UPRIGHT:
+        notes.append("rotated by EXIF")
+    if orientation is None:
+        notes.append("EXIF unreadable")
+    return DecodedPicture(pixels_HWC=np.array(rgb), notes=tuple(notes))
+
+
+@functools.cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PictureRefused(f"its {width} x {height} pixels are above the limit of {MAX_PIXELS:,}")
+    if width * height == 0:
+        raise PictureRefused("it has no pixels")
+
+
+def _found(image: Image.Image) -> list[str]:
+    """Notes that only the file as opened can give: loading forgets the layout of the samples."""
+    notes = [_MODE_NOTES[image.mode]] if image.mode in _MODE_NOTES else []
+    if image.mode.startswith("I") or ";16" in str(getattr(image, "tile", "")):
+        notes.append("16 bits scaled")
+    if getattr(image, "is_animated", False):
+        notes.append("first frame")
+    if "icc_profile" in image.info:
+        notes.append("colour profile ignored")
+    shorter, longer = sorted(image.size)
+    if shorter < TINY_SIDE:
+        notes.append("tiny")
+    if longer >= EXTREME_ASPECT * shorter:
+        notes.append("extreme aspect ratio")
+    return notes
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """EXIF orientation, 1 where there is none, ``None`` where EXIF cannot be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG) or 1)
+    except Exception:  # metadata of strangers raises anything, and must not cost the picture
+        return None
+
+
+def _rgb(image: Image.Image, background: tuple[int, int, int], notes: list[str]) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = _scaled(image, notes)
+    if image.mode == "LAB":
+        return _from_lab(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    if rgba.getchannel("A").getextrema()[0] == 255:
+        return rgba.convert("RGB")
+    notes.append("transparency composited")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (*background, 255)), rgba).convert("RGB")
+
+
+def _scaled(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Sixteen-bit and float values over their whole range as 0..255, with the transparent level."""
+    values = np.asarray(image)
+    # A signed or wider TIFF declares no white: it is refused rather than stretched to its own extremes.
+    top, unit = (1.0, "float") if image.mode == "F" else (65535.0, "integer")
+    if not (values.min() >= 0 and values.max() <= top):
+        raise PictureRefused(
+            f"its {unit} values span {values.min():g} to {values.max():g}, and only 0 to {top:g} has a brightness"
+        )
+    if image.mode == "F":
+        notes.append("float scaled")
+    grey = np.rint(values * (255.0 / top)).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
+        return Image.fromarray(grey)
+    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
+    return Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
+
+
+def _reason(error: Exception, content: bytes) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return _unidentified(content)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it declares more pixels than the limit of {MAX_PIXELS:,}"
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return "the file is cut off"
+    return f"it is damaged ({printable(str(error) or type(error).__name__, 80)})"
+
+
+def _unidentified(content: bytes) -> str:
+    start = content[:512].lstrip().lower()
+    if not content:
+        return "the file is empty"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page"
+    if content[4:8] == b"ftyp":
+        brand = printable(content[8:12].decode("latin-1"))
+        return f"it is a HEIF picture or a film (brand {brand}), which is not read here; convert it to JPEG or PNG"
+    return f"it is none of the formats read ({', '.join(_formats())}), or its header is damaged"
+
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_filters: warnings.catch_warnings[None] | None = None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Pillow's warnings about odd metadata silent while any thread decodes.
+
+    ``catch_warnings`` swaps a list that all threads share: the first one in swaps, the last one out swaps back.
+    """
+    global _quiet_depth, _quiet_filters
+    with _quiet_lock:
+        if _quiet_depth == 0:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.simplefilter("ignore")
+        _quiet_depth += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0 and _quiet_filters is not None:
+                _quiet_filters.__exit__(None, None, None)
+                _quiet_filters = None

@@ -1,0 +1,118 @@
+"""The long table of raw tags as plain arrays, and label ids as flat array and offsets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagwise.base.errors import DataRefused
+
+Ids = NDArray[np.int32]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TagTable:
+    """One entry for every tag that a person gave to a picture, in any order.
+
+    Raises:
+        DataRefused: The columns differ in length or point outside.
+    """
+
+    pictures: int
+    """Pictures in the corpus, those without tags included."""
+    rows: NDArray[np.int64]
+    """Picture of each entry, 0..pictures-1."""
+    raw_ids: NDArray[np.integer[Any]]
+    """Tag of each entry, as a position in ``raw``."""
+    raw: Sequence[str]
+    """The distinct raw tags."""
+    owners: NDArray[np.integer[Any]] | None = None
+    """Person of each entry; all entries of unknown persons share one number."""
+
+    def __post_init__(self) -> None:
+        lengths = {len(column) for column in (self.rows, self.raw_ids, self.owners) if column is not None}
+        if len(lengths) != 1:
+            raise DataRefused(f"The columns of a tag table differ in length: {sorted(lengths)}; give one length.")
+        for what, column, size in (("row", self.rows, self.pictures), ("raw tag", self.raw_ids, len(self.raw))):
+            if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
+                raise DataRefused(f"A tag table names {what} {column.min()} or {column.max()}; there are {size}.")
+
+    def in_order(self) -> TagTable:
+        """The same entries with the raw tags sorted, and the entries by row, tag and owner."""
+        spelled = sorted(range(len(self.raw)), key=self.raw.__getitem__)
+        place = np.empty(len(self.raw), np.int64)
+        place[spelled] = np.arange(len(spelled))
+        raw_ids = place[self.raw_ids]
+        order = np.lexsort((raw_ids, self.rows) if self.owners is None else (self.owners, raw_ids, self.rows))
+        return TagTable(
+            pictures=self.pictures,
+            rows=self.rows[order],
+            raw_ids=raw_ids[order],
+            raw=tuple(self.raw[index] for index in spelled),
+            owners=None if self.owners is None else self.owners[order],
+        )
+
+    def digest(self) -> str:
+        """16 hex digits of all entries as they stand; take it of ``in_order()``."""
+        digest = hashlib.sha256(f"{self.pictures} {len(self.rows)} {self.owners is None}".encode())
+        for tag in self.raw:
+            text = tag.encode("utf-8", "surrogatepass")  # JSON lets lone surrogates through
+            digest.update(len(text).to_bytes(8, "little") + text)
+        for column in (self.rows, self.raw_ids, self.owners):
+            if column is not None:
+                digest.update(column.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Assignment:
+    """The label ids of every picture: those of picture i are ``ids[offsets[i]:offsets[i + 1]]``.
+
+    Each label stands once in a picture; ids ascend, so that the rarest label is last.
+    """
+
+    ids: Ids
+    offsets: NDArray[np.int64]
+
+
+def distinct_pairs(left: NDArray[Any], right: NDArray[Any], rights: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct pairs of two columns of numbers from 0 on, sorted by left, then right.
+
+    Args:
+        left: One number of each pair.
+        right: The other, below ``rights``.
+        rights: Bound of ``right``.
+    """
+    if not len(left):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    assert (int(left.max()) + 1) * rights < 2**63
+    pairs = np.unique(left.astype(np.int64) * rights + right)
+    return pairs // rights, pairs % rights
+
+
+def assign(rows: NDArray[np.int64], labels: NDArray[np.integer[Any]], pictures: int) -> Assignment:
+    """Groups label ids by picture.
+
+    Args:
+        rows: Picture of each entry.
+        labels: Label id of each entry; -1 for a tag that is no label.
+        pictures: Pictures in the corpus.
+    """
+    known = labels >= 0
+    bound = int(labels.max(initial=0)) + 1
+    labelled_rows, ids = distinct_pairs(rows[known], labels[known], bound)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(labelled_rows, minlength=pictures))])
+    return Assignment(ids=ids.astype(np.int32), offsets=offsets.astype(np.int64))
+
+
+def picture_counts(rows: NDArray[np.int64], words: NDArray[np.integer[Any]], vocabulary: int) -> Counts:
+    """For each word, the number of pictures that hold it (not how often it was said); -1 is no word."""
+    known = words >= 0
+    _, held = distinct_pairs(rows[known], words[known], max(1, vocabulary))
+    return np.bincount(held, minlength=vocabulary)

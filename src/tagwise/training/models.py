@@ -1,0 +1,158 @@
+"""A model is a net with what it needs to be used: design, view, and the names of its outputs.
+
+One file holds it all: tensors in safetensors, the rest as JSON in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tagwise.base import settings
+from tagwise.base.errors import TagwiseError, UsageError, unknown
+from tagwise.base.files import open_atomically, sha256_of_file
+from tagwise.base.views import View
+from tagwise.nets import build, create_model, find_weights, list_models
+from tagwise.nets.design import Design
+from tagwise.nets.grammar import ResidualNet
+from tagwise.nets.weights import WEIGHTS
+from tagwise.tags.space import LabelSpace
+from tagwise.training.losses import Loss
+
+MODEL_FILE = "model.safetensors"
+_METADATA_KEY = "tagwise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What stands in a model's file beside its tensors."""
+
+    design: Design
+    view: View
+    labels: LabelSpace | None = None
+    """The label space, for a model that was trained on tags."""
+    classes: tuple[str, ...] | None = None
+    """The classes in the order of the outputs, for a model that was trained on a target."""
+    loss: Loss = "softmax"
+    images: int = 0
+    """Pictures seen in its own training."""
+    lineage: tuple[str, ...] = ()
+    """Where it comes from, the latest last, in words."""
+    licence: str = "unknown"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What each output of the classifier means."""
+        if self.labels is not None:
+            return tuple(label.key for label in self.labels.labels)
+        return self.classes or ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A net ready for use, in evaluation mode."""
+
+    net: ResidualNet
+    facts: ModelFacts
+    name: str
+    digest: str
+    """SHA-256 prefix of its file, 16 hex digits."""
+
+
+def save_model(path: Path, net: nn.Module, facts: ModelFacts) -> None:
+    """Writes the model, the whole of it or nothing."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    text = json.dumps(settings.to_plain(facts), ensure_ascii=False, separators=(",", ":"))
+    with open_atomically(path) as handle:
+        handle.write(save(tensors, metadata={_METADATA_KEY: text}))
+
+
+def load_model(thing: str | Path) -> Model:
+    """A model by the folder of its run, its file, or the name of published weights.
+
+    Raises:
+        UsageError: There is no such folder, file or name; or the run has no model yet.
+        TagwiseError: The file is damaged or is no model of ours.
+    """
+    path = Path(thing)
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise UsageError(f"{path} holds no {MODEL_FILE}; give the folder of a finished run.")
+        return _load_file(path / MODEL_FILE, path.resolve().name)
+    if path.is_file():
+        return _load_file(path, path.stem)
+    return _load_published(str(thing))
+
+
+def _load_file(path: Path, name: str) -> Model:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+            tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise TagwiseError(f"{path} cannot be read as a model: {error}.") from error
+    if _METADATA_KEY not in metadata:
+        raise UsageError(f"{path} was not written by tagwise: it says nothing of design and labels.")
+    facts = settings.from_plain(ModelFacts, json.loads(metadata[_METADATA_KEY]), str(path))
+    with torch.device("meta"):
+        net = build(facts.design, num_classes=max(len(facts.outputs), 1))
+    try:
+        net.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise TagwiseError(f"The tensors of {path} do not fit its design: {error}.") from error
+    return Model(net=net.eval(), facts=facts, name=name, digest=sha256_of_file(path)[:16])
+
+
+def _load_published(name: str) -> Model:
+    try:
+        row = find_weights(name)
+    except UsageError as error:
+        names = [weights.name for weights in WEIGHTS] + list_models()
+        near = unknown("model", name, names, "folders, files or the table of weights")
+        raise near from error
+    net = create_model(name, pretrained=True)
+    classes = tuple(f"{row.label_set}:{index}" for index in range(net.fc.out_features))
+    facts = ModelFacts(
+        design=net.design,
+        view=row.view,
+        classes=classes,
+        lineage=(f"{row.name} by {row.who}",),
+        licence=row.licence,
+    )
+    return Model(net=net.eval(), facts=facts, name=row.name, digest=row.sha256_prefix)
+
+
+def replace_head(net: ResidualNet, bias: torch.Tensor) -> None:
+    """Gives the net a classifier of zero weights and this bias, so that it first predicts the prior."""
+    net.fc = nn.Linear(net.fc.in_features, len(bias))
+    nn.init.zeros_(net.fc.weight)
+    with torch.no_grad():
+        net.fc.bias.copy_(bias)
+
+
+def carry_head_over(old: Model, net: ResidualNet, space: LabelSpace) -> int:
+    """Copies the classifier's rows of labels that both spaces have, by canonical key.
+
+    The other rows stay as they are, at their prior.
+
+    Returns:
+        Rows carried over.
+    """
+    if old.facts.labels is None:
+        return 0
+    old_ids = [old.facts.labels.encode(label.key) for label in space.labels]
+    pairs = [(new, known) for new, known in enumerate(old_ids) if known is not None]
+    if pairs:
+        new_rows, old_rows = (list(column) for column in zip(*pairs, strict=True))
+        with torch.no_grad():
+            net.fc.weight[new_rows] = old.net.fc.weight[old_rows]
+            net.fc.bias[new_rows] = old.net.fc.bias[old_rows]
+    return len(pairs)

@@ -1,0 +1,206 @@
+"""One model on one target by one protocol: settings from the training part, then one look at the test."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tagwise.base.views import View
+from tagwise.measure.accuracy import accuracy, class_accuracies, mean_class_accuracy, top_k_right
+from tagwise.measure.intervals import wilson
+from tagwise.nets.grammar import ResidualNet
+from tagwise.training.models import Model
+from tagwise.training.plans import Plan
+from tagwise.transfer.features import embed, score
+from tagwise.transfer.finetune import train_classes
+from tagwise.transfer.knn import NEIGHBOURS, knn_scores
+from tagwise.transfer.linear import PENALTIES, linear_scores
+from tagwise.transfer.records import Protocol, ScoreRow
+from tagwise.transfer.targets import Pictures, Target, pack_part, stratified_folds
+
+PROBE_FOLDS = 5
+HOLD_OUT_FOLDS = 3
+"""A third of the training part decides between the plans of a fine-tuning; a fifth, five times, between probes."""
+
+Scores = NDArray[np.floating[Any]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """A score with the test pictures' answers."""
+
+    row: ScoreRow
+    right: NDArray[np.bool_]
+    predicted: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    """Position of each test picture in the test part."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arena:
+    """A target with what every protocol needs to work on it."""
+
+    target: Target
+    pixels: Path
+    """Folder of packed pictures."""
+    device: torch.device
+    seed: int
+    workers: int | None = None
+
+    def train_pictures(self, view: View) -> Pictures:
+        """The training part, packed."""
+        return pack_part(self.target.train, view, self.pixels, self.workers)
+
+    def hold_outs(self, view: View, folds: int) -> list[tuple[Pictures, Pictures]]:
+        """Pairs to fit and to choose on: the target's validation part, else folds of the training part."""
+        train = self.train_pictures(view)
+        if self.target.validation is not None:
+            return [(train, pack_part(self.target.validation, view, self.pixels, self.workers))]
+        fold_of = stratified_folds(train.truth, folds, self.seed)
+        return [(_rows(train, fold_of != fold), _rows(train, fold_of == fold)) for fold in range(folds)]
+
+
+def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn", "linear"]) -> Judged:
+    """A vote of neighbours, or a linear probe, on the model's frozen features."""
+    began = time.monotonic()
+    view, classes, device = model.facts.view, len(arena.target.classes), arena.device
+    train = arena.train_pictures(view)
+    answer: Callable[..., Scores] = knn_scores if protocol == "knn" else linear_scores
+    knob = "k" if protocol == "knn" else "penalty"
+    options: Sequence[float] = NEIGHBOURS if protocol == "knn" else PENALTIES
+    with arena.target.searching():
+        vectors = embed(model.net, train.images_NHWC, view, device)
+        pairs = _feature_pairs(arena, model, vectors)
+
+        def held_out(option: float) -> float:
+            right = [
+                top_k_right(answer(fit, fit_truth, held, **{knob: option}, classes=classes), held_truth)
+                for fit, fit_truth, held, held_truth in pairs
+            ]
+            return accuracy(np.concatenate(right))
+
+        chosen, hold_out = _best(options, held_out)
+    test = pack_part(arena.target.open_test(), view, arena.pixels, arena.workers)
+    test_vectors = embed(model.net, test.images_NHWC, view, device)
+    scores = answer(vectors, train.truth, test_vectors, **{knob: chosen}, classes=classes)
+    return _judged(arena, name, protocol, train, test, scores, hold_out, {knob: chosen}, len(options), began)
+
+
+def judge_training(
+    arena: Arena, name: str, plans: Sequence[Plan], start: Model | None, *, title: str | None = None
+) -> Judged:
+    """Trains by each plan on a part of the training part, then by the best on all of it."""
+    began = time.monotonic()
+    view, classes = plans[0].view, len(arena.target.classes)
+    train = arena.train_pictures(view)
+    net = None if start is None else start.net
+
+    def trained(plan: Plan, part: Pictures, what: str) -> ResidualNet:
+        shown = None if title is None else f"{title}, {what}"
+        return train_classes(plan, part.images_NHWC, part.truth, classes, device=arena.device, start=net, title=shown)
+
+    with arena.target.searching():
+        fit, held = arena.hold_outs(view, HOLD_OUT_FOLDS)[0]
+
+        def held_out(plan: Plan) -> float:
+            scores = score(trained(plan, fit, "search"), held.images_NHWC, view, arena.device)
+            return accuracy(top_k_right(scores, held.truth))
+
+        chosen, hold_out = (plans[0], None) if len(plans) == 1 else _best(plans, held_out)
+        final = trained(chosen, train, "final run")
+    test = pack_part(arena.target.open_test(), view, arena.pixels, arena.workers)
+    scores = score(final, test.images_NHWC, view, arena.device)
+    settings = {
+        "images": chosen.images,
+        "rate_per_256": chosen.rate_per_256,
+        "weight_decay": chosen.weight_decay,
+    }
+    return _judged(arena, name, "train", train, test, scores, hold_out, settings, len(plans), began)
+
+
+def _best(options: Sequence[T], held_out: Callable[[T], float]) -> tuple[T, float]:
+    """The option of the best hold-out accuracy, the first of equals."""
+    results = [held_out(option) for option in options]
+    best = int(np.argmax(results))
+    return options[best], results[best]
+
+
+def _feature_pairs(
+    arena: Arena, model: Model, vectors: torch.Tensor
+) -> list[tuple[torch.Tensor, NDArray[np.int64], torch.Tensor, NDArray[np.int64]]]:
+    view = model.facts.view
+    train = arena.train_pictures(view)
+    if arena.target.validation is not None:
+        held = arena.hold_outs(view, 1)[0][1]
+        return [(vectors, train.truth, embed(model.net, held.images_NHWC, view, arena.device), held.truth)]
+    fold_of = stratified_folds(train.truth, PROBE_FOLDS, arena.seed)
+    parts = [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(PROBE_FOLDS)]
+    return [(vectors[fit], train.truth[fit], vectors[held], train.truth[held]) for fit, held in parts if len(held)]
+
+
+def _judged(
+    arena: Arena,
+    model: str,
+    protocol: Protocol,
+    train: Pictures,
+    test: Pictures,
+    scores: Scores,
+    hold_out: float | None,
+    settings: dict[str, Any],
+    tried: int,
+    began: float,
+) -> Judged:
+    classes = len(arena.target.classes)
+    right = top_k_right(scores, test.truth)
+    low, high = wilson(int(right.sum()), len(right))
+    row = ScoreRow(
+        model=model,
+        protocol=protocol,
+        train_pictures=len(train.truth),
+        test_pictures=len(test.truth),
+        right=int(right.sum()),
+        accuracy=accuracy(right),
+        low=low,
+        high=high,
+        class_mean=mean_class_accuracy(right, test.truth, classes),
+        class_accuracies=tuple(class_accuracies(right, test.truth, classes).tolist()),
+        hold_out_accuracy=hold_out,
+        settings=settings,
+        tried=tried,
+        seconds=round(time.monotonic() - began, 2),
+    )
+    return Judged(row=row, right=right, predicted=scores.argmax(1), rows=test.rows)
+
+
+def _rows(pictures: Pictures, mask: NDArray[np.bool_]) -> Pictures:
+    return dataclasses.replace(
+        pictures, images_NHWC=pictures.images_NHWC[mask], truth=pictures.truth[mask], rows=pictures.rows[mask]
+    )
+
+
+def score_test(
+    target: Target, net: ResidualNet, view: View, pixels: Path, device: torch.device, workers: int | None = None
+) -> dict[str, Any]:
+    """Scores a finished classifier on the target's test part, which is opened once."""
+    test = pack_part(target.open_test(), view, pixels, workers)
+    right = top_k_right(score(net, test.images_NHWC, view, device), test.truth)
+    low, high = wilson(int(right.sum()), len(right))
+    return {
+        "accuracy": accuracy(right),
+        "low": low,
+        "high": high,
+        "class_mean": mean_class_accuracy(right, test.truth, len(target.classes)),
+        "right": int(right.sum()),
+        "test_pictures": len(right),
+        "test_digest": target.test_digest,
+        "test_looks": target.looks,
+    }

@@ -1,0 +1,126 @@
+"""A comparison of several models, held in as many sittings as it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagwise.base.devices import native_bf16
+from tagwise.base.errors import UsageError
+from tagwise.base.files import claim_folder, read_json, write_json
+from tagwise.base.progress import say
+from tagwise.base.settings import difference, digest, to_plain
+from tagwise.base.views import View
+from tagwise.nets.design import Design
+from tagwise.training.models import Model
+from tagwise.training.plans import Plan, fine_tuning, from_scratch
+from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_training
+from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
+
+FINE_TUNING_RATES = (0.05, 0.1, 0.3)
+SCRATCH_RATES = (0.3, 0.8)
+SCRATCH_LENGTHS = (1, 4)
+"""Times the epochs of a fine-tuning."""
+BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """Which models are scored how."""
+
+    arena: Arena
+    models: dict[str, Model]
+    by: tuple[Protocol, ...]
+    fine_tuning: dict[str, list[Plan]]
+    """Plans that each model's fine-tuning tries."""
+    scratch: list[Plan]
+    """Plans that the net from scratch tries."""
+
+    def hold(self, out: Path, *, overwrite: bool = False) -> Comparison:
+        """Scores what is not scored yet, and writes after every score.
+
+        Raises:
+            UsageError: ``out`` holds something else, or another comparison.
+        """
+        state = self._open(out, overwrite)
+        for name, protocol in self._left(state):
+            say(f"{name}, {NAMES[protocol] if name != SCRATCH else 'a net that saw nothing else'}")
+            judged = self._judge(name, protocol)
+            state["scores"][f"{name}/{protocol}"] = _kept(judged)
+            state["test_looks"] += 1
+            write_json(out / COMPARISON_FILE, state)
+        return read_comparison(out)
+
+    def _left(self, state: dict[str, Any]) -> list[tuple[str, Protocol]]:
+        entries: list[tuple[str, Protocol]] = [(SCRATCH, "train")]
+        entries += [(name, protocol) for name in self.models for protocol in self.by]
+        return [entry for entry in entries if "/".join(entry) not in state["scores"]]
+
+    def _judge(self, name: str, protocol: Protocol) -> Judged:
+        if name == SCRATCH:
+            return judge_training(self.arena, name, self.scratch, None, title="training from scratch")
+        model = self.models[name]
+        if protocol == "train":
+            return judge_training(self.arena, name, self.fine_tuning[name], model, title=f"fine-tuning {name}")
+        return judge_features(self.arena, name, model, protocol)
+
+    def _open(self, out: Path, overwrite: bool) -> dict[str, Any]:
+        target = self.arena.target
+        about = {
+            "target": target.name,
+            "classes": list(target.classes),
+            "train_digest": target.train.digest,
+            "test_digest": target.test_digest,
+            "models": {name: model.digest for name, model in self.models.items()},
+            "plans": digest([self.scratch, self.fine_tuning]),
+            "seed": self.arena.seed,
+        }
+        claim_folder(out, COMPARISON_FILE, overwrite=overwrite)
+        if not (out / COMPARISON_FILE).is_file():
+            state: dict[str, Any] = {"about": about, "scores": {}, "test_looks": 0}
+            write_json(out / COMPARISON_FILE, state)
+            return state
+        state = read_json(out / COMPARISON_FILE)
+        if changes := difference(state["about"], about):
+            raise UsageError(
+                f"{out} is another comparison ({'; '.join(changes[:6])}); "
+                "give another -o, or --overwrite to begin anew."
+            )
+        say(f"{out} is {'continued' if self._left(state) else 'finished'}: it is this very comparison.")
+        return state
+
+
+def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:
+    """The fine-tunings that the hold-out decides between: three learning rates."""
+    facts = _facts(arena, epochs) | {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
+    return [fine_tuning(**facts, rate_per_256=rate) for rate in FINE_TUNING_RATES]
+
+
+def scratch_plans(arena: Arena, design: Design, view: View, epochs: int) -> list[Plan]:
+    """The trainings from scratch that the hold-out decides between: two rates, two lengths."""
+    return [
+        from_scratch(**_facts(arena, times * epochs), design=design, view=view, rate_per_256=rate)
+        for times in SCRATCH_LENGTHS
+        for rate in SCRATCH_RATES
+    ]
+
+
+def _facts(arena: Arena, epochs: int) -> dict[str, Any]:
+    pictures = len(arena.target.train)
+    return {
+        "data": arena.target.train.digest,
+        "images": epochs * pictures,
+        "batch": min(BATCH, pictures),
+        "precision": "bfloat16" if native_bf16(arena.device) else "float32",
+        "seed": arena.seed,
+    }
+
+
+def _kept(judged: Judged) -> dict[str, Any]:
+    return {
+        "row": to_plain(judged.row),
+        "rows": judged.rows.tolist(),
+        "predicted": judged.predicted.tolist(),
+        "right": judged.right.astype(int).tolist(),
+    }

@@ -1,0 +1,145 @@
+"""``tagwise compare``: what pretraining bought on a target, with scratch always beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagwise.base.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from tagwise.pages.page import Table
+    from tagwise.training.models import Model
+    from tagwise.transfer.records import Comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResult:
+    """Scores of models on a target, scratch among them."""
+
+    folder: Path
+    comparison: Comparison
+
+    def __str__(self) -> str:
+        from tagwise.pages.tables import text_table
+
+        first = self.comparison.rows[0]
+        return "\n".join(
+            [
+                text_table(comparison_table(self.comparison)),
+                f"{first.train_pictures:,} labelled pictures, {first.test_pictures:,} test pictures "
+                f"(digest {self.comparison.test_digest}), opened {self.comparison.test_looks} times, once a score.",
+                f"comparison: {self.folder}",
+            ]
+        )
+
+
+def compare(
+    target: Path,
+    *,
+    model: list[str],
+    out: Path,
+    by: list[str] | None = None,
+    test: Path | None = None,
+    test_fraction: float | None = None,
+    picture_column: str | None = None,
+    class_column: str | None = None,
+    scratch_design: str | None = None,
+    epochs: int = 40,
+    seed: int = 0,
+    device: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> CompareResult:
+    """Scores models on a target by kNN, linear probe and fine-tuning, beside a net from scratch.
+
+    Every hyper-parameter is chosen on a hold-out of the training part (or the target's own
+    validation part); then the test part is opened once a score. Given again, it goes on.
+
+    Args:
+        target: A folder with train and test, a folder of class folders, or a table.
+        model: Models: run folders, model files, or published weights.
+        out: Where the comparison goes.
+        by: knn, linear, train; all where nothing is said.
+        test: The test part, where the target has none.
+        test_fraction: Share of each class to set aside for the test.
+        picture_column: Column of the pictures, where a table leaves it open.
+        class_column: Column of the classes of a table.
+        scratch_design: The rival's net; the first model's where nothing is said.
+        epochs: Length of a fine-tuning in epochs of the training part; scratch also tries four times as long.
+        seed: Of everything random.
+        device: cpu, cuda or mps.
+        workers: Threads that decode pictures.
+        overwrite: Begin anew in a folder of another comparison.
+
+    Raises:
+        UsageError: A wrong name, number or folder, no test part, or another comparison in ``out``.
+        DataRefused: Too few classes, parts that differ, too many unreadable pictures.
+    """
+    from tagwise.base.devices import choose_device
+    from tagwise.nets import find_design
+    from tagwise.training.models import load_model
+    from tagwise.transfer.comparison import Arena
+    from tagwise.transfer.contest import Contest, fine_tuning_plans, scratch_plans
+    from tagwise.transfer.records import PROTOCOLS
+    from tagwise.transfer.targets import open_target
+
+    for protocol in by or ():
+        if protocol not in PROTOCOLS:
+            raise unknown("protocol", protocol, PROTOCOLS, "--by")
+    where = choose_device(device)
+    opened = open_target(
+        target,
+        test=test,
+        test_fraction=test_fraction,
+        picture_column=picture_column,
+        class_column=class_column,
+        seed=seed,
+    )
+    if not opened.test_pictures:
+        raise UsageError(
+            f"{target} has no test part; put pictures in {target}/test, or give --test or --test-fraction."
+        )
+    models = [load_model(thing) for thing in model]
+    if not models:
+        raise UsageError("There is nothing to compare; give --model with a run folder or the name of weights.")
+    names = _names(model, models)
+    design = find_design(scratch_design) if scratch_design else models[0].facts.design
+    arena = Arena(target=opened, pixels=out / "pixels", device=where, seed=seed, workers=workers)
+    contest = Contest(
+        arena=arena,
+        models=dict(zip(names, models, strict=True)),
+        by=tuple(protocol for protocol in PROTOCOLS if protocol in (by or PROTOCOLS)),
+        fine_tuning={name: fine_tuning_plans(arena, model, epochs) for name, model in zip(names, models, strict=True)},
+        scratch=scratch_plans(arena, design, models[0].facts.view, epochs),
+    )
+    return CompareResult(folder=out, comparison=contest.hold(out, overwrite=overwrite))
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """The scores as a table of the report."""
+    from tagwise.pages.page import Table
+    from tagwise.transfer.records import NAMES, SCRATCH
+
+    gains = {(gain.model, gain.protocol): gain for gain in comparison.gains}
+    rows = []
+    for row in comparison.rows:
+        gain = gains.get((row.model, row.protocol))
+        against = f"{gain.points:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})" if gain else "the rival"
+        name = NAMES[row.protocol] if row.model != SCRATCH else "trained from scratch"
+        accuracy = f"{row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%})"
+        rows.append([row.model, name, accuracy, f"{row.class_mean:.1%}", against, f"{row.seconds:,.0f}"])
+    columns = ("model", "protocol", "accuracy, 95 % interval", "class mean", "points over scratch", "seconds")
+    return Table(columns=columns, rows=rows, numeric=columns[2:])
+
+
+def _names(things: list[str], models: list[Model]) -> list[str]:
+    """Each model's own name, or what was typed where two are called the same."""
+    from tagwise.transfer.records import SCRATCH
+
+    names = [model.name for model in models]
+    names = names if len(set(names)) == len(names) else things
+    if len(set(names)) < len(names) or SCRATCH in names:
+        raise UsageError(f"--model names {', '.join(things)} are not different, or one is called {SCRATCH}.")
+    return names

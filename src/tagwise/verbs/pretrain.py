@@ -1,0 +1,297 @@
+"""``tagwise pretrain``: a backbone and a tagger from tagged pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tagwise.base.durations import clock, parse_images
+from tagwise.base.errors import UsageError
+from tagwise.base.progress import say
+
+if TYPE_CHECKING:
+    from tagwise.tags.laws import Law
+    from tagwise.tags.space import LabelSpace
+    from tagwise.training.models import Model
+    from tagwise.training.plans import Plan
+
+LAWS_FILE = "laws.json"
+SCORES_FILE = "scores.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A training that is finished, or whose estimate was asked for."""
+
+    folder: Path
+    facts: dict[str, str]
+    """What was decided and measured, by name."""
+    finished: bool
+    """False for ``--dry-run``."""
+    scores: dict[str, Any]
+
+    def __str__(self) -> str:
+        width = max(map(len, self.facts))
+        lines = [f"{name:<{width}}  {value}" for name, value in self.facts.items()]
+        return "\n".join(
+            [*lines, f"{'model' if self.finished else 'nothing was trained; it would go to'}: {self.folder}"]
+        )
+
+
+def pretrain(
+    corpus: Path,
+    *,
+    labels: Path,
+    out: Path,
+    design: str | None = None,
+    from_: str | None = None,
+    recipe: str | None = None,
+    law: Law = "sqrt",
+    threshold: float | None = None,
+    images: str = "30 epochs",
+    batch: int | None = None,
+    resolution: int | None = None,
+    lr: float | None = None,
+    set_: list[str] | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    workers: int | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+) -> RunResult:
+    """Trains a net to predict the tags: softmax over the label space, 1/k for each of k labels.
+
+    The same command continues an interrupted run.
+
+    Args:
+        corpus: What ``gather`` wrote.
+        labels: What ``labels`` wrote; of this or of another corpus.
+        out: The run folder.
+        design: A name of the family, such as resnext50_32x4d or resnext20_8x4d_small.
+        from_: A model to continue: a run folder, a model file, or published weights. Labels that
+            both know keep their classifier rows; new ones start at their prior.
+        recipe: small or wsl; by default wsl on a GPU, small elsewhere.
+        law: How pictures are repeated: natural, sqrt or uniform.
+        threshold: Of the law, in pictures; by default an epoch is half as long again as the corpus.
+        images: Pictures seen: 150000, 150k, 3.5e9, or '30 epochs' of labelled pictures.
+        batch: Pictures a step.
+        resolution: Side of the square that the net sees, in pixels.
+        lr: Peak learning rate at this batch; by default it scales with the batch.
+        set_: Any other setting of the plan as name=value, such as weight_decay=0.0005.
+        seed: Of everything random.
+        device: cpu, cuda or mps.
+        workers: Threads that decode pictures.
+        dry_run: Say steps, rates, memory and time, and train nothing.
+        overwrite: Begin anew in a folder of another run.
+
+    Raises:
+        UsageError: A wrong name, number or folder, or another plan in ``out``.
+        DataRefused: No picture has a label of the space.
+        Interrupted: SIGINT or SIGTERM; the state is saved.
+    """
+    from tagwise.base.devices import choose_device
+    from tagwise.corpus.pack import pack
+    from tagwise.corpus.table import Corpus
+    from tagwise.pixels.batches import LabelledPictures
+    from tagwise.tags.epoch import EpochIndex
+    from tagwise.tags.law_report import report_laws
+    from tagwise.tags.space import LabelSpace
+    from tagwise.training.loop import Job, train
+    from tagwise.training.models import load_model
+    from tagwise.training.runs import open_run
+    from tagwise.verbs.labels import choose_threshold, law_facts
+
+    opened, space = Corpus.open(corpus), LabelSpace.load(labels)
+    where = choose_device(device)
+    assignment = space.encode_table(opened.tag_table())
+    ids, offsets, counts = _labelled(assignment, space, corpus, labels)
+    chosen = choose_threshold(ids, offsets, counts, law, threshold)
+    report = report_laws(ids, offsets, counts, law, chosen)
+    start = load_model(from_) if from_ is not None else None
+    plan = _plan(
+        recipe or ("wsl" if where.type == "cuda" else "small"),
+        where,
+        start,
+        design=design,
+        resolution=resolution,
+        data=_digest(opened.record.source_digest, space.digest),
+        images=parse_images(images, report.natural.pictures),
+        batch=batch,
+        lr=lr,
+        law=law,
+        threshold=chosen,
+        seed=seed,
+        settings=set_ or [],
+    )
+    facts = _facts(plan, space, report.natural.pictures, report.chosen.epoch_length)
+    if dry_run:
+        from tagwise.training.estimate import estimate
+
+        facts |= estimate(plan, len(space), report.natural.pictures, where)
+        return RunResult(folder=out, facts=facts, finished=False, scores={})
+    run = open_run(out, plan, overwrite=overwrite)
+    if not run.finished:
+        for name, value in facts.items():
+            say(f"{name}: {value}")
+        net = _net(plan, space, report.chosen, start)
+        packed = pack(opened.picture_paths(), plan.view, corpus / "pixels", workers=workers)
+        pictures = LabelledPictures(images_NHWC=packed.images_NHWC, ids=ids, offsets=offsets)
+        index = EpochIndex.build(ids, offsets, counts, law, chosen)
+        run.write(LAWS_FILE, {"statistics": law_facts(report), **_curves(space, report)})
+        train(Job(plan=plan, net=net, pictures=pictures, index=index, device=where, run=run, title="pretraining"))
+        _finish(run, net, space, start)
+    scores = run.read(SCORES_FILE) or {}
+    facts |= {name.replace("_", " "): f"{value:,.4g}" for name, value in scores.items()}
+    return RunResult(folder=out, facts=facts, finished=True, scores=scores)
+
+
+def _labelled(assignment: Any, space: LabelSpace, corpus: Path, labels: Path) -> tuple[Any, Any, Any]:
+    """The assignment with the counts of this corpus, which may not be the label space's own."""
+    import numpy as np
+
+    from tagwise.base.errors import DataRefused
+
+    counts = np.bincount(assignment.ids, minlength=len(space)).astype(np.int64)
+    if not counts.any():
+        raise DataRefused(
+            f"No picture of {corpus} has a label of {labels}: the space comes from another corpus "
+            "whose tags this one does not use; build it with: tagwise labels."
+        )
+    missing = int((counts == 0).sum())
+    if missing:
+        say(f"{missing:,} of {len(space):,} labels of {labels} occur on no picture of {corpus}.")
+    return assignment.ids, assignment.offsets, counts
+
+
+def _plan(
+    recipe: str,
+    device: Any,
+    start: Model | None,
+    *,
+    design: str | None,
+    resolution: int | None,
+    batch: int | None,
+    lr: float | None,
+    settings: list[str],
+    **facts: Any,
+) -> Plan:
+    from tagwise.base.devices import native_bf16
+    from tagwise.nets import find_design
+    from tagwise.training.plans import PRETRAINING, find_recipe, replace, with_settings
+    from tagwise.training.schedule import REFERENCE_BATCH
+
+    if start is not None and design is not None and find_design(design) != start.facts.design:
+        raise UsageError(
+            f"--from {start.name} has its own design; leave --design away, or train {design} from scratch."
+        )
+    small = find_recipe(recipe) == "small"
+    chosen = start.facts.design if start else find_design(design or DEFAULT_DESIGNS[recipe])
+    view = start.facts.view if start and resolution is None else square_view(resolution or (48 if small else 224))
+    plan = PRETRAINING[recipe](
+        design=chosen,
+        view=view,
+        start=start.digest if start else None,
+        precision="bfloat16" if native_bf16(device) else "float32",
+        **facts,
+    )
+    plan = replace(plan, batch=batch)
+    if lr is not None:
+        plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
+    return with_settings(plan, settings) if settings else plan
+
+
+DEFAULT_DESIGNS = {"small": "resnext20_8x4d_small", "wsl": "resnext50_32x4d"}
+
+
+def square_view(resolution: int) -> Any:
+    """The usual view of a resolution: an eighth more is fitted than is seen, as 256 for 224."""
+    from tagwise.base.views import View
+
+    return View(resolution=resolution, resize=resolution * 8 // 7)
+
+
+def _digest(*digests: str) -> str:
+    from tagwise.base.settings import digest
+
+    return digest(list(digests))
+
+
+def _net(plan: Plan, space: LabelSpace, laws: Any, start: Model | None) -> Any:
+    """A new net, or the model's with its known labels' rows; the classifier predicts the law at first."""
+    import copy
+
+    import torch
+
+    from tagwise.base import rng
+    from tagwise.nets import build
+    from tagwise.training.losses import prior_bias
+    from tagwise.training.models import carry_head_over, replace_head
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.stream_seed(plan.seed, "weights"))
+        net = copy.deepcopy(start.net) if start else build(plan.design, num_classes=len(space))
+    replace_head(net, prior_bias(plan.loss, torch.from_numpy(laws.mass), torch.from_numpy(laws.drawn_fraction)))
+    if start is not None:
+        carried = carry_head_over(start, net, space)
+        say(f"{carried:,} of {len(space):,} labels keep their classifier rows of {start.name}; the others are new.")
+    return net
+
+
+def _facts(plan: Plan, space: LabelSpace, pictures: int, epoch_length: float) -> dict[str, str]:
+    """What was decided, with the derivation of the learning rate."""
+    law = plan.law if plan.threshold is None else f"{plan.law}, threshold {plan.threshold:,.4g} pictures"
+    return {
+        "pictures": f"{pictures:,} labelled, {len(space):,} labels",
+        "sampling law": f"{law}: {epoch_length:,.0f} draws an epoch",
+        "pictures seen": f"{plan.images:,} = {plan.images / epoch_length:,.1f} epochs, "
+        f"{plan.steps:,} steps of {plan.batch}",
+        "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256; "
+        f"warm-up {plan.warmup_images:,} pictures, then {_decay(plan)}",
+        "view": f"{plan.view.resolution} px of {plan.view.resize} px, {plan.precision}",
+    }
+
+
+def _decay(plan: Plan) -> str:
+    return f"{plan.halvings} halvings" if plan.decay == "halvings" else "a cosine to 0"
+
+
+def _curves(space: LabelSpace, report: Any) -> dict[str, Any]:
+    """What the report's law chart draws."""
+    laws = {"natural": report.natural} | ({report.chosen.law: report.chosen} if report.chosen.law != "natural" else {})
+    return {
+        "labels": [label.spelling for label in space.labels],
+        "laws": {name: [float(share) for share in law.mass] for name, law in laws.items()},
+    }
+
+
+def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> None:
+    from tagwise.training.models import MODEL_FILE, ModelFacts, save_model
+
+    plan, log = run.plan, run.log()
+    last = log[-max(1, len(log) // 20) :]
+    seconds = sum((line.seen - before) / line.images_per_second for line, before in _stretches(log))
+    scores = {
+        "loss": sum(line.loss for line in last) / len(last),
+        "excess_loss": sum(line.excess_loss for line in last) / len(last),
+        "first_loss": log[0].loss,
+        "images": log[-1].seen,
+        "images_per_second": log[-1].seen / max(seconds, 1e-9),
+        "seconds": seconds,
+    }
+    run.write(SCORES_FILE, scores)
+    facts = ModelFacts(
+        design=plan.design,
+        view=plan.view,
+        labels=space,
+        loss=plan.loss,
+        images=plan.images,
+        lineage=(*(start.facts.lineage if start else ()), f"tags, {plan.law} law, {plan.images:,} pictures seen"),
+        licence=start.facts.licence if start else "unknown",
+    )
+    save_model(run.folder / MODEL_FILE, net, facts)
+    say(f"trained in {clock(seconds)}, {scores['images_per_second']:,.0f} pictures/s")
+
+
+def _stretches(log: list[Any]) -> list[tuple[Any, int]]:
+    return list(zip(log, [0, *(line.seen for line in log[:-1])], strict=True))

@@ -1,0 +1,86 @@
+"""The pack holds exactly what decoding and fitting each file gives."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tagwise.base.errors import DataRefused
+from tagwise.base.views import View
+from tagwise.corpus import pack as packing
+from tagwise.corpus.pack import pack
+from tagwise.pixels.decode import decode, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+VIEW = View(resolution=16, resize=20)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        size = (*rng.integers(5, 60, 2), 3)
+        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(tmp_path / f"{number:02}.png")
+    return sorted(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_pack_is_decode_and_fit_of_each_file_in_order(paths: list[Path], tmp_path: Path, workers: int) -> None:
+    packed = pack(paths, VIEW, tmp_path / "pack", workers=workers)
+    wanted = np.stack([fit(decode(path).pixels_HWC, VIEW) for path in paths])
+    np.testing.assert_array_equal(packed.images_NHWC, wanted)
+    assert packed.ok.all()
+    assert packed.reasons == {}
+    assert isinstance(packed.images_NHWC, np.memmap)
+
+
+def test_p11_a_broken_picture_is_black_not_ok_and_has_its_reason(paths: list[Path], tmp_path: Path) -> None:
+    paths[3].write_bytes(b"")
+    for _ in range(2):  # packed, then taken from disk
+        packed = pack([*paths, tmp_path / "none.png"], VIEW, tmp_path / "pack")
+        assert packed.reasons == {3: "the file is empty", 40: "there is no such file"}
+        np.testing.assert_array_equal(np.flatnonzero(~packed.ok), [3, 40])
+        assert not packed.images_NHWC[~packed.ok].any()
+
+
+def test_unchanged_pictures_are_packed_once(paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pack(paths, VIEW, tmp_path / "pack").images_NHWC
+    monkeypatch.setattr(packing, "decode", None)
+    again = pack(paths, View(resolution=20, resize=20, mean=(0, 0, 0)), tmp_path / "pack").images_NHWC
+    np.testing.assert_array_equal(first, again)
+
+
+def test_changed_pictures_or_another_square_are_packed_anew(
+    paths: list[Path], tmp_path: Path, draw: Callable[..., Path]
+) -> None:
+    first = np.array(pack(paths, VIEW, tmp_path / "pack").images_NHWC)
+    draw(paths[0], 7)
+    os.utime(paths[0], ns=(1, 1))
+    changed = pack(paths, VIEW, tmp_path / "pack").images_NHWC
+    assert (changed[0] == 7).all()
+    np.testing.assert_array_equal(changed[1:], first[1:])
+    np.testing.assert_array_equal(pack(paths[::-1], VIEW, tmp_path / "pack").images_NHWC, changed[::-1])
+    padded = pack(paths, View(resolution=16, resize=20, fit="pad"), tmp_path / "pack").images_NHWC
+    assert not np.array_equal(padded, changed)
+
+
+def test_an_interrupted_pack_leaves_nothing(paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(packing, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pack(paths, VIEW, tmp_path / "pack")
+    assert list((tmp_path / "pack").iterdir()) == []
+
+
+def test_no_pictures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataRefused, match="no pictures"):
+        pack([], VIEW, tmp_path)

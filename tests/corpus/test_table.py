@@ -1,0 +1,138 @@
+"""The corpus on disk gives back what was put in, and says so when it cannot."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tagwise.base.errors import DataRefused, TagwiseError, UsageError
+from tagwise.corpus.intake import Verdict, judge_posts
+from tagwise.corpus.post import Post
+from tagwise.corpus.table import Corpus, _harmless, commit_corpus, digest_posts, write_corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def post(number: int, *tags: str, owner: str | None = None) -> Post:
+    return Post(key=f"{number}.png", picture=Path(f"/pictures/{number}.png"), tags=tags, owner=owner)
+
+
+USED = Verdict(bucket="used", bytes=9, width=4, height=3, notes=("palette", "tiny"), sha256="ab")
+
+
+def written(folder: Path, judged: Sequence[tuple[Post, Verdict]]) -> Corpus:
+    with write_corpus(folder) as writer:
+        for one, verdict in judged:
+            writer.add(one, verdict)
+    return commit_corpus(folder, writer.record(forms=[{"form": "table"}], source_digest="s"))
+
+
+def test_a_corpus_gives_back_its_posts(tmp_path: Path) -> None:
+    posts = [post(0, "x", "y", owner="ann"), post(1), post(2, "y", "y", "\x00", owner="bob"), post(3, "z")]
+    skipped = Verdict(bucket="untagged", reason="it has no tag")
+    assert written(tmp_path, [(one, USED if one.tags else skipped) for one in posts]).folder == tmp_path
+    corpus = Corpus.open(tmp_path)
+    assert corpus.pictures == 3
+    assert corpus.picture_paths() == [posts[0].picture, posts[2].picture, posts[3].picture]
+    assert corpus.columns("owner", "width", "notes") == {
+        "owner": ["ann", "bob", None],
+        "width": [4, 4, 4],
+        "notes": ["palette; tiny"] * 3,
+    }
+    table = corpus.tag_table()
+    pairs = [(int(row), table.raw[raw]) for row, raw in zip(table.rows, table.raw_ids, strict=True)]
+    assert pairs == [(0, "x"), (0, "y"), (1, "y"), (1, "y"), (1, "\x00"), (2, "z")]
+    assert table.pictures == 3
+    assert table.owners is not None
+    assert len(set(table.owners)) == 3
+    np.testing.assert_array_equal(table.owners[:2], table.owners[0])
+
+
+def test_without_owners_there_is_no_owner_column(tmp_path: Path) -> None:
+    assert written(tmp_path, [(post(0, "x"), USED)]).tag_table().owners is None
+
+
+def test_an_empty_corpus_can_be_read(tmp_path: Path) -> None:
+    corpus = written(tmp_path, [])
+    assert corpus.picture_paths() == []
+    assert len(corpus.tag_table().rows) == 0
+
+
+def test_tables_longer_than_one_row_group_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagwise.corpus.table._FLUSH_ROWS", 3)
+    corpus = written(tmp_path, [(post(number, f"t{number % 4}", "all"), USED) for number in range(10)])
+    table = corpus.tag_table()
+    assert sorted(table.raw) == ["all", "t0", "t1", "t2", "t3"]
+    np.testing.assert_array_equal(table.rows, np.repeat(np.arange(10), 2))
+    assert corpus.columns("row")["row"] == list(range(10))
+
+
+def test_p7_the_skipped_list_cannot_run_in_a_spreadsheet(tmp_path: Path) -> None:
+    evil = Post(key='=HYPERLINK("http://x")', picture=Path("@SUM(A1)\n\udcff"), tags=("x",))
+    corpus = written(tmp_path, [(evil, Verdict(bucket="missing", reason="-1"))])
+    with (corpus.folder / "skipped.csv").open(encoding="utf-8", newline="") as handle:
+        header, row = csv.reader(handle)
+    assert header == ["key", "path", "bucket", "reason"]
+    assert row == ['\'=HYPERLINK("http://x")', "'@SUM(A1)\n\\udcff", "missing", "'-1"]
+
+
+@given(st.text())
+def test_no_text_starts_a_formula(text: str) -> None:
+    assert not _harmless(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+def test_nothing_appears_when_writing_fails(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with write_corpus(tmp_path) as writer:
+            writer.add(post(0, "x"), USED)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no corpus.json"):
+        Corpus.open(tmp_path)
+    written(tmp_path, [(post(0, "x"), USED)])
+    plain = json.loads((tmp_path / "corpus.json").read_text())
+    (tmp_path / "corpus.json").write_text(json.dumps(plain | {"version": 99}))
+    with pytest.raises(TagwiseError, match="version 99"):
+        Corpus.open(tmp_path)
+    (tmp_path / "corpus.json").write_text(json.dumps(plain | {"raed": 1}))
+    with pytest.raises(UsageError, match="nearest is read"):
+        Corpus.open(tmp_path)
+    (tmp_path / "corpus.json").write_text(json.dumps(plain))
+    (tmp_path / "tags.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(DataRefused, match=r"tags\.parquet cannot be read"):
+        Corpus.open(tmp_path).tag_table()
+    (tmp_path / "tags.parquet").unlink()
+    with pytest.raises(TagwiseError, match=r"lacks its tags\.parquet"):
+        Corpus.open(tmp_path)
+
+
+def test_the_digest_is_the_content_not_the_place(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    def digest(name: str, level: int = 1, tag: str = "x") -> str:
+        picture = draw(tmp_path / name / "a.png", level)
+        judged = list(judge_posts([Post(key="a", picture=picture, tags=(tag,))]))
+        return written(tmp_path / f"{name}-corpus", judged).record.digest
+
+    assert digest("one") == digest("two")
+    assert len({digest("one"), digest("three", level=2), digest("four", tag="y")}) == 3
+
+
+@settings(max_examples=50)
+@given(left=st.lists(st.text(max_size=3), max_size=3), right=st.lists(st.text(max_size=3), max_size=3))
+def test_different_tags_have_different_source_digests(left: list[str], right: list[str]) -> None:
+    digests = {tuple(tags): digest_posts(iter([post(0, *tags)])) for tags in (left, right)}
+    assert len(set(digests.values())) == len(digests)
+    assert all(count == 1 for count, _ in digests.values())

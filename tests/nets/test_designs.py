@@ -1,0 +1,152 @@
+"""Names: the table, the grammar, other libraries' spellings, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tagwise.base.errors import UsageError
+from tagwise.nets import Attention, Design, count_parameters, find_design, list_models
+from tagwise.nets.designs import ALIASES, DESIGNS
+
+SAME_DESIGN = {
+    "tv_resnet50": "resnet50",
+    "resnet50.tv2_in1k": "resnet50",
+    "gluon_resnet50_v1b": "resnet50",
+    "gluon_resnet101_v1d": "resnet101d",
+    "resnet152s.gluon_in1k": "resnet152s",
+    "ig_resnext101_32x8d": "resnext101_32x8d",
+    "ig_resnext101_32x16d": "resnext101_32x16d",
+    "ig_resnext101_32x32d": "resnext101_32x32d",
+    "resnext101_32x48d_wsl": "resnext101_32x48d",
+    "resnext101_32x16d.fb_wsl_ig1b_ft_in1k": "resnext101_32x16d",
+    "ssl_resnet18": "resnet18",
+    "swsl_resnext101_32x16d": "resnext101_32x16d",
+    "resnet50_swsl": "resnet50",
+    "resnext50_32x4d.fb_ssl_yfcc100m_ft_in1k": "resnext50_32x4d",
+    "legacy_seresnet50": "se_resnet50",
+    "legacy_seresnext101_32x4d": "se_resnext101_32x4d",
+    "gluon_senet154": "senet154",
+    "resnest50d": "resnest50",
+    "resnest269e": "resnest269",
+    "resnest50d_4s2x40d": "resnest50_fast_4s2x40d",
+    "resnest50_2s1x64d": "resnest50",
+}
+
+
+@pytest.mark.parametrize(("theirs", "ours"), SAME_DESIGN.items())
+def test_m14_other_libraries_names_resolve(theirs: str, ours: str) -> None:
+    assert find_design(theirs) == find_design(ours)
+
+
+def test_m14_every_alias_leads_to_the_table_and_hides_no_row() -> None:
+    assert set(ALIASES.values()) <= DESIGNS.keys()
+    assert not ALIASES.keys() & DESIGNS.keys()
+
+
+def test_m14_timms_old_name_of_the_largest_wsl_net_is_that_net() -> None:
+    """timm 1.0.31 builds the 32x8d of 88,791,336 parameters under this name."""
+    assert count_parameters(find_design("ig_resnext101_32x48d")) == 828_411_176
+
+
+def test_m14_unknown_names_give_the_nearest_three() -> None:
+    with pytest.raises(UsageError) as caught:
+        find_design("resnxt50_32x4d")
+    assert str(caught.value).startswith("There is no design 'resnxt50_32x4d'; the nearest are resnext50_32x4d, ")
+    assert str(caught.value).count(",") == 2
+
+
+def test_free_names_of_the_grammar() -> None:
+    free = find_design("resnext38_24x10d")
+    assert (free.depths, free.cardinality, free.base_width) == ((3, 3, 3, 3), 24, 10)
+    assert find_design("seresnext152_64x4d").attention == Attention(kind="se")
+    assert find_design("resnest50_fast_0s1x64d").attention is None
+    assert find_design("resnet110_cifar_preact").preactivation
+    assert find_design("resnest11_2s1x32d_small").attention == Attention(
+        kind="split", reduction=4, min_channels=32, radix=2
+    )
+
+
+def test_small_nets_take_the_reference_form() -> None:
+    """5x5 stride-2 stem of 32, three stages of two bottlenecks, 64, 128, 256 out, 8 groups."""
+    small = find_design("resnext20_8x4d_small")
+    assert small == Design(
+        block="bottleneck",
+        depths=(2, 2, 2),
+        planes=(16, 32, 64),
+        strides=(1, 2, 2),
+        cardinality=8,
+        base_width=4,
+        stem_widths=(32,),
+        stem_kernel=5,
+        stem_stride=2,
+        stem_pool=None,
+    )
+    assert small.channels == (64, 128, 256)
+    assert small.widths == (32, 64, 128)
+
+
+def test_width_is_rounded_down_for_each_group_before_multiplying() -> None:
+    assert find_design("resnext50_8x14d").widths == (8 * 14, 8 * 28, 8 * 56, 8 * 112)
+    odd = dataclasses.replace(find_design("resnext50_32x4d"), planes=(64, 72, 80, 100), base_width=3)
+    assert odd.widths == (96, 96, 96, 128)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnext50",
+        "resnet50_32x4d",
+        "seresnest50",
+        "resnet50_2s1x64d",
+        "resnet50d_cifar",
+        "resnet50_b",
+        "resnet20_small",
+    ],
+)
+def test_words_that_do_not_go_together_are_no_design(name: str) -> None:
+    with pytest.raises(UsageError, match=f"There is no design '{name}'"):
+        find_design(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "possible"),
+    [("resnet51", r"12n \+ 2"), ("resnet21_cifar", r"6n \+ 2"), ("resnext2_8x4d_small", r"9n \+ 2")],
+)
+def test_depths_that_fit_no_stages_are_refused_with_the_rule(name: str, possible: str) -> None:
+    with pytest.raises(UsageError, match=possible):
+        find_design(name)
+
+
+CONTRADICTIONS = {
+    "4, 3 and 4 stages": {"planes": (64, 128, 256)},
+    "at least 1": {"depths": (2, 0, 2, 2)},
+    "is odd": {"stem_kernel": 4},
+    "basic blocks have no groups": {"block": "basic", "cardinality": 32},
+    "basic blocks stride": {"block": "basic", "stride_at": "1x1"},
+    "stands in bottlenecks": {"block": "basic", "attention": Attention(kind="split", radix=2)},
+    "without channels": {"planes": (64, 8, 8, 8), "base_width": 4, "cardinality": 8},
+    "do not divide": {"cardinality": 3, "attention": Attention(kind="split", radix=2, min_channels=32, reduction=99)},
+    "only add channels": {"shortcut": "pad_end", "planes": (64, 32, 64, 64)},
+    "64 channels do not divide into 1 groups of 3 splits": {"attention": Attention(kind="split", radix=3)},
+    "radix of at least 1": {"attention": Attention(kind="split", radix=0)},
+    "halves of the input": {"cardinality": 4, "base_width": 3, "attention": Attention(kind="sk", split_input=True)},
+    "reduce_first 2 leaves": {"cardinality": 4, "base_width": 3, "reduce_first": 2},
+    "belongs to split attention": {"attention": Attention(kind="se", radix=2)},
+    "stride in a convolution": {"preactivation": True, "stride_at": "avd_last"},
+    "take squeeze-and-excitation": {"preactivation": True, "attention": Attention(kind="sk")},
+    "0 to 1": {"stochastic_depth": 1.5},
+}
+
+
+@pytest.mark.parametrize(("sentence", "settings"), CONTRADICTIONS.items())
+def test_contradictory_designs_are_refused(sentence: str, settings: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=f"This design cannot be built: .*{sentence}"):
+        dataclasses.replace(find_design("resnet50"), **settings)  # type: ignore[arg-type]
+
+
+def test_list_models_filters_by_shell_pattern() -> None:
+    assert list_models("resnext101_32x*d") == [f"resnext101_32x{width}d" for width in (4, 8, 16, 32, 48)]
+    assert len(list_models()) == len(DESIGNS)
+    assert list_models("vit*") == []

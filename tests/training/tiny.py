@@ -1,0 +1,97 @@
+"""The smallest training that has everything: a net of three convolutions on sixteen-pixel noise."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tagwise.base import rng
+from tagwise.base.views import View
+from tagwise.nets import build
+from tagwise.nets.design import Design
+from tagwise.nets.grammar import ResidualNet
+from tagwise.pixels.augment import Augment
+from tagwise.pixels.batches import LabelledPictures
+from tagwise.tags.epoch import EpochIndex
+from tagwise.training.loop import Job
+from tagwise.training.models import replace_head
+from tagwise.training.plans import Plan
+from tagwise.training.runs import Run
+
+CPU = torch.device("cpu")
+LABELS = 5
+PICTURES = 60
+DESIGN = Design(
+    block="basic", depths=(1,), planes=(8,), strides=(1,), stem_widths=(8,), stem_kernel=3, stem_stride=2, stem_pool=None
+)
+VIEW = View(resolution=16, resize=20)
+
+
+def tiny_plan(**changes: Any) -> Plan:
+    """30 steps of 8 pictures: two epochs and a half of the sqrt law."""
+    settings: dict[str, Any] = {
+        "task": "pretrain",
+        "data": "noise",
+        "design": DESIGN,
+        "view": VIEW,
+        "images": 240,
+        "batch": 8,
+        "law": "sqrt",
+        "threshold": 40.0,
+        "augment": Augment(turn_degrees=10.0, light=0.2),
+    }
+    return Plan(**(settings | changes))
+
+
+@cache
+def tiny_pictures() -> LabelledPictures:
+    """Noise with one to three labels, of which label 0 is commonest."""
+    generator = np.random.default_rng(5)
+    drawn = [np.unique(np.minimum(generator.zipf(1.7, size), LABELS) - 1) for size in generator.integers(1, 4, PICTURES)]
+    return LabelledPictures(
+        images_NHWC=generator.integers(0, 256, (PICTURES, VIEW.resize, VIEW.resize, 3), dtype=np.uint8),
+        ids=np.concatenate(drawn).astype(np.int32),
+        offsets=np.cumsum([0] + [len(labels) for labels in drawn]),
+    )
+
+
+@cache
+def tiny_index() -> EpochIndex:
+    pictures = tiny_pictures()
+    counts = np.bincount(pictures.ids, minlength=LABELS)
+    return EpochIndex.build(pictures.ids, pictures.offsets, counts, "sqrt", 40.0)
+
+
+def tiny_net(plan: Plan) -> ResidualNet:
+    """The same first weights at every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.stream_seed(plan.seed, "weights"))
+        net = build(plan.design, num_classes=LABELS)
+    replace_head(net, torch.zeros(LABELS))
+    return net
+
+
+def tiny_job(folder: Path | None = None, **changes: Any) -> Job:
+    """A job from the first weights; its run goes on where ``folder`` says that it was."""
+    plan = tiny_plan(**changes)
+    run = None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        run = Run(folder=folder, plan=plan)
+    return Job(
+        plan=plan, net=tiny_net(plan), pictures=tiny_pictures(), index=tiny_index(), device=CPU, run=run, title=None
+    )
+
+
+def state_bytes(net: ResidualNet) -> dict[str, bytes]:
+    """Every tensor of the net, bit by bit."""
+    return {name: tensor.contiguous().numpy().tobytes() for name, tensor in net.state_dict().items()}
+
+
+def log_facts(run: Run) -> list[tuple[float, ...]]:
+    """The log but for the speed, which differs from run to run."""
+    return [(line.seen, line.epoch, line.loss, line.excess_loss, line.rate) for line in run.log()]
