@@ -1,0 +1,48 @@
+"""Tagwise turns tagged pictures into a vision backbone and a tagger, and says what that bought.
+
+Everything here is loaded when it is first used: ``import tagwise`` brings no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tagwise.nets import create_model as create_model
+    from tagwise.nets import list_models as list_models
+    from tagwise.training.models import load_model as load_model
+    from tagwise.transfer.tagger import Tagger as Tagger
+    from tagwise.verbs.compare import compare as compare
+    from tagwise.verbs.gather import gather as gather
+    from tagwise.verbs.labels import labels as labels
+    from tagwise.verbs.predict import predict as predict
+    from tagwise.verbs.pretrain import pretrain as pretrain
+    from tagwise.verbs.quickstart import quickstart as quickstart
+    from tagwise.verbs.report import report as report
+    from tagwise.verbs.train import train as train
+
+VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "predict", "report")
+"""In the order in which people use them."""
+
+_PLACES = {
+    **{verb: f"tagwise.verbs.{verb}" for verb in VERBS},
+    "create_model": "tagwise.nets",
+    "list_models": "tagwise.nets",
+    "load_model": "tagwise.training.models",
+    "Tagger": "tagwise.transfer.tagger",
+}
+
+__all__ = ["VERBS", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'tagwise' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
+from tagwise.base.files import harmless
 from tagwise.corpus.intake import Verdict, judge_posts
 from tagwise.corpus.post import Post
-from tagwise.corpus.table import Corpus, _harmless, commit_corpus, digest_posts, write_corpus
+from tagwise.corpus.table import Corpus, commit_corpus, digest_posts, write_corpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ def test_p7_the_skipped_list_cannot_run_in_a_spreadsheet(tmp_path: Path) -> None
 
 @given(st.text())
 def test_no_text_starts_a_formula(text: str) -> None:
-    assert not _harmless(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert not harmless(text).startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 def test_nothing_appears_when_writing_fails(tmp_path: Path) -> None:

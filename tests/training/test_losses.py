@@ -73,7 +73,7 @@ def test_w12_sparse_equals_dense(kind: Loss, pictures: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_w12_one_array_of_the_logits_size_waits_for_the_backward_pass(kind: Loss) -> None:
-    """Of 100,000 labels and 64 pictures: the log-probabilities, or the logits themselves; a dense target is a second."""
+    """100,000 labels, 64 pictures: the log-probabilities, or the logits themselves; a dense target is a second."""
     logits_BV = torch.zeros(64, 100_000, requires_grad=True)
     ids, offsets = torch.arange(192) * 500, torch.arange(0, 193, 3)
     kept: dict[int, int] = {}

@@ -26,7 +26,14 @@ CPU = torch.device("cpu")
 LABELS = 5
 PICTURES = 60
 DESIGN = Design(
-    block="basic", depths=(1,), planes=(8,), strides=(1,), stem_widths=(8,), stem_kernel=3, stem_stride=2, stem_pool=None
+    block="basic",
+    depths=(1,),
+    planes=(8,),
+    strides=(1,),
+    stem_widths=(8,),
+    stem_kernel=3,
+    stem_stride=2,
+    stem_pool=None,
 )
 VIEW = View(resolution=16, resize=20)
 
@@ -51,7 +58,9 @@ def tiny_plan(**changes: Any) -> Plan:
 def tiny_pictures() -> LabelledPictures:
     """Noise with one to three labels, of which label 0 is commonest."""
     generator = np.random.default_rng(5)
-    drawn = [np.unique(np.minimum(generator.zipf(1.7, size), LABELS) - 1) for size in generator.integers(1, 4, PICTURES)]
+    drawn = [
+        np.unique(np.minimum(generator.zipf(1.7, size), LABELS) - 1) for size in generator.integers(1, 4, PICTURES)
+    ]
     return LabelledPictures(
         images_NHWC=generator.integers(0, 256, (PICTURES, VIEW.resize, VIEW.resize, 3), dtype=np.uint8),
         ids=np.concatenate(drawn).astype(np.int32),

@@ -82,6 +82,12 @@ def read_json(path: Path) -> Any:
         raise TagwiseError(f"{path} cannot be read as JSON: {error}.") from error
 
 
+def harmless(text: str) -> str:
+    """Text of strangers for a cell of a CSV file: valid UTF-8 that no spreadsheet takes for a formula."""
+    valid = text.encode("utf-8", "backslashreplace").decode()
+    return f"'{valid}" if valid.startswith(("=", "+", "-", "@", "\t", "\r")) else valid
+
+
 def sha256_of_file(path: Path) -> str:
     """The SHA-256 of a file as 64 hex digits."""
     with path.open("rb") as handle:

@@ -435,3 +435,11 @@ def _save(paths: list[Path], pictures: NDArray[np.uint8], what: str) -> None:
         for path, picture in zip(paths, pictures, strict=True):
             Image.fromarray(picture).save(path, quality=92)
             ticker.advance()
+
+
+def write_new(folder: Path, *, count: int, seed: int) -> list[Path]:
+    """Draws pictures that are in no corpus and no target, for the tagger."""
+    generator = rng.stream(seed, "drawn", "new")
+    paths = [folder / f"new{index}.jpg" for index in range(count)]
+    _save(paths, draw_pictures(draw_scenes(count, generator), generator), "drawing new pictures")
+    return paths

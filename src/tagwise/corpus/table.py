@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
-from tagwise.base.files import open_atomically, read_json, write_json
+from tagwise.base.files import harmless, open_atomically, read_json, write_json
 from tagwise.base.settings import from_plain, to_plain
 from tagwise.corpus.intake import BUCKETS
 from tagwise.tags.table import TagTable
@@ -37,7 +37,6 @@ _VERSION = 1
 _PICTURES = "pictures.parquet"
 _TAGS = "tags.parquet"
 _FLUSH_ROWS = 20_000
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +153,7 @@ class CorpusWriter:
         """Writes one post where its bucket belongs."""
         if verdict.bucket != "used":
             self._skipped.writerow(
-                [_harmless(text) for text in (post.key, str(post.picture), verdict.bucket, verdict.reason)]
+                [harmless(text) for text in (post.key, str(post.picture), verdict.bucket, verdict.reason)]
             )
         else:
             self._use(post, verdict)
@@ -264,12 +263,6 @@ def _read_parquet(path: Path, columns: list[str]) -> Any:
         return pyarrow.parquet.read_table(path, columns=columns)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataRefused(f"{path} cannot be read ({error}); gather the corpus again with --overwrite.") from error
-
-
-def _harmless(text: str) -> str:
-    """Text of strangers that no spreadsheet takes for a formula."""
-    valid = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{valid}" if valid.startswith(_FORMULA_STARTS) else valid
 
 
 def _feed(digest: hashlib._Hash, *texts: str | None) -> None:

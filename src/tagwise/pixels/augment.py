@@ -73,7 +73,7 @@ def augmented(images_BHWC: Tensor, numbers: NDArray[np.float32], augment: Augmen
 
 def centred(images_BHWC: Tensor, view: View) -> Tensor:
     """The view's central crop, normalised: float32 [B, 3, resolution, resolution]."""
-    start = (view.resize - view.resolution) // 2
+    start = round((view.resize - view.resolution) / 2)  # torchvision's rounding
     inside = slice(start, start + view.resolution)
     return _normalised(images_BHWC[:, inside, inside].permute(0, 3, 1, 2).float(), view)
 
@@ -88,9 +88,9 @@ def _normalised(images_BCHW: Tensor, view: View) -> Tensor:
 def _crops(u: Tensor, augment: Augment) -> Tensor:
     """Affine maps from output to input coordinates in -1..1, [B, 2, 3]."""
     area = augment.smallest_area_fraction + (1 - augment.smallest_area_fraction) * u[:, 0]
-    stretch = torch.exp((u[:, 1] - 0.5) * math.log(augment.aspect))
-    width = (area.sqrt() * stretch).clamp(max=1)
-    height = (area.sqrt() / stretch).clamp(max=1)
+    side = area.sqrt()
+    stretch = torch.exp((u[:, 1] - 0.5) * math.log(augment.aspect)).clamp(side, 1 / side)  # no side beyond 1
+    width, height = side * stretch, side / stretch
     centre_x, centre_y = (2 * u[:, 2] - 1) * (1 - width), (2 * u[:, 3] - 1) * (1 - height)
     if augment.flip:
         width = torch.where(u[:, 4] < 0.5, -width, width)

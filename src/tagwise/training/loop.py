@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tagwise.base import rng
 from tagwise.base.errors import Interrupted, TagwiseError
 from tagwise.base.progress import Ticker, progress, say
 from tagwise.nets.grammar import ResidualNet
@@ -78,17 +79,21 @@ def train(job: Job) -> None:
     stretch = _Stretch(loss=torch.zeros((), device=device), excess=torch.zeros((), device=device))
     first = _restore(job, optimiser, stretch)
     stream = PictureStream(job.index, plan.seed)
-    board = _tensorboard(job.run)
     job.net.train()
-    with _signals(job.run is not None) as stopped, _shown(job, first) as ticker:
+    with (
+        torch.random.fork_rng(devices=[]),
+        _signals(job.run is not None) as stopped,
+        _shown(job, first) as ticker,
+        _tensorboard(job.run) as board,
+    ):
         for step in range(first, plan.steps):
             stretch = _advance(job, optimiser, stream, stretch, step, ticker, board)
-            seen = (step + 1) * plan.batch
-            if job.run is not None and (stopped or _ends_epoch(stream, step, plan)):
+            stop, seen = stopped[:1], (step + 1) * plan.batch  # a signal may come between any two lines
+            if job.run is not None and (stop or step + 1 == plan.steps or _ends_epoch(stream, step, plan)):
                 _save(job, optimiser, stretch, seen)
-            if stopped:
+            if stop:
                 raise Interrupted(
-                    stopped[0], f"Stopped after {seen:,} pictures, all saved; give the same command to go on."
+                    stop[0], f"Stopped after {seen:,} pictures, all saved; give the same command to go on."
                 )
     job.net.eval()
 
@@ -141,6 +146,7 @@ def _advance(
 
 def _step(job: Job, optimiser: torch.optim.Optimizer, stream: PictureStream, step: int) -> tuple[Tensor, Tensor]:
     plan = job.plan
+    torch.manual_seed(rng.stream_seed(plan.seed, "dropped units", step))
     batch = job.pictures.batch(stream.rows(positions_of(step, plan.batch))).to(job.device)
     numbers = draw_numbers(plan.seed, step, plan.batch)
     images_BCHW = augmented(batch.images_BHWC, numbers, plan.augment, plan.view)
@@ -159,11 +165,7 @@ def _log_line(job: Job, stretch: _Stretch, step: int, rate: float) -> LogLine:
     seen = (step + 1) * job.plan.batch
     loss = float(stretch.loss) / stretch.steps
     if not math.isfinite(loss):
-        saved = f"; the last healthy state is in {job.run.checkpoints}" if job.run is not None else ""
-        raise TagwiseError(
-            f"The loss is {loss} after {seen:,} pictures at a rate of {rate:.3g}{saved}; "
-            "give a lower --lr, or --set precision=float32."
-        )
+        raise _diverged(job, seen, rate)
     seconds = max(time.monotonic() - stretch.began, 1e-9)
     return LogLine(
         seen=seen,
@@ -175,14 +177,23 @@ def _log_line(job: Job, stretch: _Stretch, step: int, rate: float) -> LogLine:
     )
 
 
+def _diverged(job: Job, seen: int, rate: float) -> TagwiseError:
+    saved = f"; the last healthy state is in {job.run.checkpoints}" if job.run is not None else ""
+    return TagwiseError(
+        f"Loss or weights are no longer finite after {seen:,} pictures at a rate of {rate:.3g}{saved}; "
+        "give a lower --lr, or --set precision=float32."
+    )
+
+
 def _ends_epoch(stream: PictureStream, step: int, plan: Plan) -> bool:
     return stream.epoch_of(step * plan.batch) != stream.epoch_of((step + 1) * plan.batch)
 
 
 def _save(job: Job, optimiser: torch.optim.Optimizer, stretch: _Stretch, seen: int) -> None:
     assert job.run is not None
-    if not math.isfinite(float(stretch.loss)):
-        return  # a sick state would push out the last healthy one; the next log line ends the run
+    # A sick state would push out the last healthy one; weights fall ill a step before the loss shows it.
+    if not all(bool(tensor.isfinite().all()) for tensor in (stretch.loss, *job.net.parameters())):
+        raise _diverged(job, seen, optimiser.param_groups[0]["lr"])
     state = {
         "seen": seen,
         "net": job.net.state_dict(),
@@ -241,12 +252,11 @@ def _shown(job: Job, first: int) -> Iterator[Ticker | None]:
         yield ticker
 
 
-def _tensorboard(run: Run | None) -> Any:
-    """A writer for TensorBoard where it is installed."""
-    if run is None:
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(run.folder / "tensorboard", flush_secs=10)
+def _tensorboard(run: Run | None) -> AbstractContextManager[Any]:
+    """A writer for TensorBoard where it is installed, else None."""
+    if run is not None:
+        with suppress(ImportError):
+            from torch.utils.tensorboard import SummaryWriter
+
+            return SummaryWriter(run.folder / "tensorboard", flush_secs=10)
+    return nullcontext()

@@ -95,19 +95,20 @@ def _load_file(path: Path, name: str) -> Model:
 
     try:
         with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata() or {}
+            plain = json.loads((handle.metadata() or {}).get(_METADATA_KEY, "null"))
             tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise TagwiseError(f"{path} cannot be read as a model: {error}.") from error
-    if _METADATA_KEY not in metadata:
+    if plain is None:
         raise UsageError(f"{path} was not written by tagwise: it says nothing of design and labels.")
-    facts = settings.from_plain(ModelFacts, json.loads(metadata[_METADATA_KEY]), str(path))
+    facts = settings.from_plain(ModelFacts, plain, str(path))
     with torch.device("meta"):
         net = build(facts.design, num_classes=max(len(facts.outputs), 1))
     try:
         net.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
-        raise TagwiseError(f"The tensors of {path} do not fit its design: {error}.") from error
+        fault = str(error).split("\n\t")[-1].rstrip(".")  # torch lists them all, a line each
+        raise TagwiseError(f"The tensors of {path} do not fit its design: {fault}.") from error
     return Model(net=net.eval(), facts=facts, name=name, digest=sha256_of_file(path)[:16])
 
 

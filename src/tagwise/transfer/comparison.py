@@ -24,7 +24,7 @@ from tagwise.transfer.finetune import train_classes
 from tagwise.transfer.knn import NEIGHBOURS, knn_scores
 from tagwise.transfer.linear import PENALTIES, linear_scores
 from tagwise.transfer.records import Protocol, ScoreRow
-from tagwise.transfer.targets import Pictures, Target, pack_part, stratified_folds
+from tagwise.transfer.targets import Part, Pictures, Target, pack_part, stratified_folds
 
 PROBE_FOLDS = 5
 HOLD_OUT_FOLDS = 3
@@ -43,6 +43,11 @@ class Judged:
     predicted: NDArray[np.int64]
     rows: NDArray[np.int64]
     """Position of each test picture in the test part."""
+    test: Part
+
+    def rows_of(self, kind: int) -> list[int]:
+        """Positions of the pictures of a class."""
+        return [row for row in self.rows.tolist() if self.test.truth[row] == kind]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,10 +94,11 @@ def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn
             return accuracy(np.concatenate(right))
 
         chosen, hold_out = _best(options, held_out)
-    test = pack_part(arena.target.open_test(), view, arena.pixels, arena.workers)
+    part = arena.target.open_test()
+    test = pack_part(part, view, arena.pixels, arena.workers)
     test_vectors = embed(model.net, test.images_NHWC, view, device)
     scores = answer(vectors, train.truth, test_vectors, **{knob: chosen}, classes=classes)
-    return _judged(arena, name, protocol, train, test, scores, hold_out, {knob: chosen}, len(options), began)
+    return _judged(arena, name, protocol, train, (part, test), scores, hold_out, {knob: chosen}, len(options), began)
 
 
 def judge_training(
@@ -117,14 +123,15 @@ def judge_training(
 
         chosen, hold_out = (plans[0], None) if len(plans) == 1 else _best(plans, held_out)
         final = trained(chosen, train, "final run")
-    test = pack_part(arena.target.open_test(), view, arena.pixels, arena.workers)
+    part = arena.target.open_test()
+    test = pack_part(part, view, arena.pixels, arena.workers)
     scores = score(final, test.images_NHWC, view, arena.device)
     settings = {
         "images": chosen.images,
         "rate_per_256": chosen.rate_per_256,
         "weight_decay": chosen.weight_decay,
     }
-    return _judged(arena, name, "train", train, test, scores, hold_out, settings, len(plans), began)
+    return _judged(arena, name, "train", train, (part, test), scores, hold_out, settings, len(plans), began)
 
 
 def _best(options: Sequence[T], held_out: Callable[[T], float]) -> tuple[T, float]:
@@ -152,7 +159,7 @@ def _judged(
     model: str,
     protocol: Protocol,
     train: Pictures,
-    test: Pictures,
+    opened: tuple[Part, Pictures],
     scores: Scores,
     hold_out: float | None,
     settings: dict[str, Any],
@@ -160,6 +167,7 @@ def _judged(
     began: float,
 ) -> Judged:
     classes = len(arena.target.classes)
+    part, test = opened
     right = top_k_right(scores, test.truth)
     low, high = wilson(int(right.sum()), len(right))
     row = ScoreRow(
@@ -178,7 +186,7 @@ def _judged(
         tried=tried,
         seconds=round(time.monotonic() - began, 2),
     )
-    return Judged(row=row, right=right, predicted=scores.argmax(1), rows=test.rows)
+    return Judged(row=row, right=right, predicted=scores.argmax(1), rows=test.rows, test=part)
 
 
 def _rows(pictures: Pictures, mask: NDArray[np.bool_]) -> Pictures:

@@ -17,12 +17,15 @@ from tagwise.training.models import Model
 from tagwise.training.plans import Plan, fine_tuning, from_scratch
 from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_training
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
+from tagwise.transfer.targets import Target
 
 FINE_TUNING_RATES = (0.05, 0.1, 0.3)
 SCRATCH_RATES = (0.3, 0.8)
 SCRATCH_LENGTHS = (1, 4)
 """Times the epochs of a fine-tuning."""
 BATCH = 32
+EXAMPLES = 20
+"""Test pictures that a report shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,7 @@ class Contest:
             judged = self._judge(name, protocol)
             state["scores"][f"{name}/{protocol}"] = _kept(judged)
             state["test_looks"] += 1
+            state["examples"] = state["examples"] or _examples(judged, self.arena.target)
             write_json(out / COMPARISON_FILE, state)
         return read_comparison(out)
 
@@ -78,7 +82,7 @@ class Contest:
         }
         claim_folder(out, COMPARISON_FILE, overwrite=overwrite)
         if not (out / COMPARISON_FILE).is_file():
-            state: dict[str, Any] = {"about": about, "scores": {}, "test_looks": 0}
+            state: dict[str, Any] = {"about": about, "scores": {}, "test_looks": 0, "examples": []}
             write_json(out / COMPARISON_FILE, state)
             return state
         state = read_json(out / COMPARISON_FILE)
@@ -115,6 +119,13 @@ def _facts(arena: Arena, epochs: int) -> dict[str, Any]:
         "precision": "bfloat16" if native_bf16(arena.device) else "float32",
         "seed": arena.seed,
     }
+
+
+def _examples(judged: Judged, target: Target) -> list[tuple[str, int, int]]:
+    """A few test pictures of each class for the report; they are named, not opened."""
+    per_class = max(1, EXAMPLES // len(target.classes))
+    chosen = [row for kind in range(len(target.classes)) for row in judged.rows_of(kind)[:per_class]]
+    return [(str(judged.test.paths[row].absolute()), int(judged.test.truth[row]), row) for row in chosen[:EXAMPLES]]
 
 
 def _kept(judged: Judged) -> dict[str, Any]:

@@ -22,6 +22,8 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 NAMES: dict[Protocol, str] = {"knn": "kNN", "linear": "linear probe", "train": "fine-tuning"}
 """Protocols as people read them."""
 
+ANSWERS = ("rows", "predicted", "right")
+
 SCRATCH = "scratch"
 """The rival's name: a net trained on the target alone."""
 
@@ -83,6 +85,8 @@ class Comparison:
     gains: tuple[Gain, ...]
     answers: dict[str, dict[str, list[int]]]
     """Of each ``model/protocol``: position in the test part, predicted class, and 1 where right."""
+    examples: tuple[tuple[str, int, int], ...]
+    """Some test pictures: path, class, position in the test part."""
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -106,6 +110,7 @@ def read_comparison(folder: Path) -> Comparison:
         answers={
             entry: {name: score[name] for name in ("rows", "predicted", "right")} for entry, score in scores.items()
         },
+        examples=tuple((path, truth, row) for path, truth, row in state["examples"]),
     )
 
 

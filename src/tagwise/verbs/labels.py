@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import printable, say
@@ -65,7 +65,7 @@ def labels(
     min_owners: int = 1,
     drop_numbers: bool = False,
     plurals: bool = True,
-    law: Law = "sqrt",
+    law: Literal["natural", "sqrt", "uniform"] = "sqrt",
     threshold: float | None = None,
     explain: str | None = None,
     overwrite: bool = False,
@@ -234,21 +234,15 @@ def _save_fates(fates: Fates, path: Path) -> None:
     import csv
     import io
 
-    from tagwise.base.files import write_text
+    from tagwise.base.files import harmless, write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("raw", "key", "fate", "counted_as", "label", "times"))
     columns = (fates.raw, fates.keys, fates.fates, fates.targets, fates.label_ids.tolist(), fates.occurrences.tolist())
     for raw, key, fate, target, label, times in zip(*columns, strict=True):
-        writer.writerow((_harmless(raw), key, fate, target, "" if label < 0 else label, times))
+        writer.writerow((harmless(raw), key, fate, target, "" if label < 0 else label, times))
     write_text(path, text.getvalue())
-
-
-def _harmless(text: str) -> str:
-    """A stranger's text that no spreadsheet takes for a formula."""
-    valid = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{valid}" if valid.startswith(("=", "+", "-", "@", "\t", "\r")) else valid
 
 
 def _merges(fates: Fates, space: LabelSpace, most: int = 6) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tagwise.base.durations import clock, parse_images
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
 
 if TYPE_CHECKING:
-    from tagwise.tags.laws import Law
     from tagwise.tags.space import LabelSpace
     from tagwise.training.models import Model
     from tagwise.training.plans import Plan
 
 LAWS_FILE = "laws.json"
 SCORES_FILE = "scores.json"
+EXAMPLES_FILE = "examples.json"
+EXAMPLES = 12
+"""Pictures of the corpus that a report shows with the model's own tags."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ def pretrain(
     design: str | None = None,
     from_: str | None = None,
     recipe: str | None = None,
-    law: Law = "sqrt",
+    law: Literal["natural", "sqrt", "uniform"] = "sqrt",
     threshold: float | None = None,
     images: str = "30 epochs",
     batch: int | None = None,
@@ -141,6 +143,7 @@ def pretrain(
         run.write(LAWS_FILE, {"statistics": law_facts(report), **_curves(space, report)})
         train(Job(plan=plan, net=net, pictures=pictures, index=index, device=where, run=run, title="pretraining"))
         _finish(run, net, space, start)
+        run.write(EXAMPLES_FILE, _examples(run, opened, space, assignment, where))
     scores = run.read(SCORES_FILE) or {}
     facts |= {name.replace("_", " "): f"{value:,.4g}" for name, value in scores.items()}
     return RunResult(folder=out, facts=facts, finished=True, scores=scores)
@@ -291,6 +294,26 @@ def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> None:
     )
     save_model(run.folder / MODEL_FILE, net, facts)
     say(f"trained in {clock(seconds)}, {scores['images_per_second']:,.0f} pictures/s")
+
+
+def _examples(run: Any, corpus: Any, space: LabelSpace, assignment: Any, device: Any) -> list[dict[str, Any]]:
+    """Some tagged pictures: what people wrote, which labels that gave, and what the model says."""
+    from tagwise.base import rng
+    from tagwise.transfer.tagger import Tagger
+
+    labelled = assignment.offsets[1:] > assignment.offsets[:-1]
+    rows = rng.stream(run.plan.seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES]
+    paths, table = corpus.picture_paths(), corpus.tag_table()
+    tagger = Tagger(str(run.folder), top=4, device=str(device))
+    return [
+        {
+            "picture": str(paths[row].absolute()),
+            "written": [table.raw[tag] for tag in table.raw_ids[table.rows == row]],
+            "labels": [space.labels[label].key for label in assignment.ids[slice(*assignment.offsets[row : row + 2])]],
+            "said": answer.outputs,
+        }
+        for row, answer in zip(rows.tolist(), tagger.answers([paths[row] for row in rows]), strict=True)
+    ]
 
 
 def _stretches(log: list[Any]) -> list[tuple[Any, int]]:

@@ -1,0 +1,83 @@
+"""What the quickstart's tags bought, over several seeds: corpus, target, nets and order all redrawn.
+
+python -m bench.quickstart_seeds --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tagwise
+from bench.record import write_record
+from tagwise.base.settings import to_plain
+from tagwise.measure.intervals import mean_and_sd
+from tagwise.transfer.records import SCRATCH, Comparison
+from tagwise.verbs.sections import best_gain
+
+
+def run(seed: int, folder: Path) -> dict[str, Any]:
+    """One quickstart: its scores and gains."""
+    result = tagwise.quickstart(out=folder, seed=seed)
+    comparison: Comparison = result.comparison
+    chosen = best_gain(comparison)
+    assert chosen is not None
+    return {
+        "seed": seed,
+        "seconds": result.seconds,
+        "labels": result.labels.labels,
+        "rows": [to_plain(row) for row in comparison.rows],
+        "gains": [to_plain(gain) for gain in comparison.gains],
+        "chosen_by_hold_out": to_plain(chosen[1]),
+        "test_digest": comparison.test_digest,
+    }
+
+
+def summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over the seeds, of every score and of the gains over scratch."""
+    summary: dict[str, Any] = {}
+    for row in runs[0]["rows"]:
+        entry = f"{row['model']}/{row['protocol']}"
+        accuracies = [100 * _find(run["rows"], row)["accuracy"] for run in runs]
+        summary[entry] = _spread("accuracy", accuracies)
+        if row["model"] != SCRATCH:
+            summary[entry] |= _spread("gain", [_find(run["gains"], row)["points"] for run in runs])
+    summary["chosen by hold-out"] = _spread("gain", [run["chosen_by_hold_out"]["points"] for run in runs])
+    for protocol in {row["protocol"] for row in runs[0]["rows"] if row["model"] != SCRATCH}:
+        laws = {"sqrt": {"model": "sqrt", "protocol": protocol}, "natural": {"model": "natural", "protocol": protocol}}
+        values = [
+            100 * (_find(run["rows"], laws["sqrt"])["accuracy"] - _find(run["rows"], laws["natural"])["accuracy"])
+            for run in runs
+        ]
+        summary[f"sqrt less natural/{protocol}"] = _spread("gain", values)
+    return summary
+
+
+def _find(entries: list[dict[str, Any]], like: dict[str, Any]) -> dict[str, Any]:
+    return next(e for e in entries if (e["model"], e["protocol"]) == (like["model"], like["protocol"]))
+
+
+def _spread(name: str, values: list[float]) -> dict[str, Any]:
+    mean, sd = mean_and_sd(values)
+    return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}s": values}
+
+
+def main() -> None:
+    """Runs the seeds and writes the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--keep", type=Path, help="folder for the quickstarts; a temporary one where not given")
+    arguments = parser.parse_args()
+    root = arguments.keep or Path(tempfile.mkdtemp(prefix="quickstart-seeds-"))
+    runs = [run(seed, root / f"seed{seed}") for seed in arguments.seeds]
+    record = {"summary": summarised(runs), "runs": runs}
+    print(write_record("quickstart", record, packages=("tagwise", "torch", "numpy")))
+    if arguments.keep is None:
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What every benchmark writes beside its numbers: command, commit, machine, versions and time."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tagwise.base.files import write_json
+
+REPOSITORY = Path(__file__).parents[1]
+RESULTS = REPOSITORY / "docs" / "results"
+
+
+def write_record(name: str, results: Any, *, packages: tuple[str, ...]) -> Path:
+    """Writes ``docs/results/NAME.json``.
+
+    Args:
+        name: Of the benchmark.
+        results: Plain values.
+        packages: Distributions whose versions the numbers depend on.
+    """
+    path = RESULTS / f"{name}.json"
+    write_json(path, {**provenance(packages), "results": results})
+    return path
+
+
+def provenance(packages: tuple[str, ...]) -> dict[str, Any]:
+    """Where the numbers come from."""
+    return {
+        "command": command(),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_files": len(_git("status", "--porcelain", "--", "src", "bench").splitlines()),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": hardware(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def command() -> str:
+    """The command to give again from the repository's root."""
+    module = sys.modules["__main__"].__spec__
+    assert module is not None, "a benchmark is run as python -m bench.NAME"
+    return shlex.join(["python", "-m", module.name, *sys.argv[1:]])
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores that this process may use, load of the last minute, memory; the GPU where torch is loaded."""
+    facts: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
+
+
+def _processor() -> str:
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "machdep.cpu.brand_string")
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    return _output("git", "-C", str(REPOSITORY), *arguments)
+
+
+def _output(*arguments: str) -> str:
+    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,133 @@
+"""The command line: parses, calls one verb, prints what it returns, ends with its exit code.
+
+Flags come from the verbs' signatures and docstrings. Results go to stdout, talk to stderr.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+import tagwise
+from tagwise.base.errors import TagwiseError
+from tagwise.base.progress import say
+
+
+def main() -> None:
+    """Runs the command of ``sys.argv`` and exits."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        0 done, 1 failed, 2 wrong use, 3 data refused, 130 and 143 interrupted.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    debug = "--debug" in arguments
+    try:
+        build_app()([argument for argument in arguments if argument != "--debug"])
+    except CycloptsError:
+        return 2  # cyclopts has said what is wrong
+    except TagwiseError as error:
+        return _failed(error, str(error), error.exit_code, debug)
+    except KeyboardInterrupt as error:
+        return _failed(error, "Interrupted; give the same command to go on or begin again.", 130, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left; nobody is to be told
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(error, f"{where}{error.strerror or error}.", 1, debug)
+    return 0
+
+
+def build_app() -> App:
+    """The parser of all verbs."""
+    app = App(
+        name="tagwise",
+        help="Turns tagged pictures into a vision backbone and a tagger, and says honestly what that bought.",
+        version=lambda: version("tagwise"),
+        default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+        help_format="markdown",
+        console=_console(sys.stdout),
+        error_console=_console(sys.stderr),
+        exit_on_error=False,
+        print_error=True,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for name in tagwise.VERBS:
+        app.command(_command(getattr(tagwise, name)), name=name)
+    return app
+
+
+def _command(verb: Callable[..., Any]) -> Callable[..., None]:
+    """The verb as a command: its first parameter is the thing, all others are flags."""
+
+    def command(*things: Any, json: bool = False, **flags: Any) -> None:
+        result = verb(*things, **flags)
+        print(_as_json(result) if json else result)
+
+    hints = get_type_hints(verb, include_extras=True)
+    parameters = [
+        _flag(parameter, hints[parameter.name]) if number or parameter.kind is parameter.KEYWORD_ONLY else parameter
+        for number, parameter in enumerate(inspect.signature(verb).parameters.values())
+    ]
+    told = Annotated[bool, Parameter(help="Print the result as JSON.", negative=())]
+    parameters.append(inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=told))
+    facts = {
+        "__doc__": verb.__doc__,
+        "__name__": verb.__name__,
+        "__signature__": inspect.Signature(parameters),
+        "__annotations__": hints | {parameter.name: parameter.annotation for parameter in parameters},
+    }
+    for name, fact in facts.items():
+        setattr(command, name, fact)
+    return command
+
+
+def _flag(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
+    names = [f"--{parameter.name.rstrip('_').replace('_', '-')}", *(["-o"] if parameter.name == "out" else [])]
+    negative = () if parameter.default is False else None
+    annotation = Annotated[hint, Parameter(name=names, negative=negative)]
+    return parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+def _as_json(result: Any) -> str:
+    import msgspec
+
+    plain = msgspec.to_builtins(result, enc_hook=lambda value: str(value) if isinstance(value, Path) else repr(value))
+    return json.dumps(plain, ensure_ascii=True, indent=1)
+
+
+def _console(stream: Any) -> Console:
+    return Console(file=stream, no_color=True if "NO_COLOR" in os.environ else None)
+
+
+def _failed(error: BaseException, message: str, code: int, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    say(f"tagwise: {message}")
+    return code
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    """Unwinds like any error, so that no temporary file stays behind."""
+    raise SystemExit(128 + number)

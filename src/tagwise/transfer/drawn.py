@@ -1,0 +1,27 @@
+"""The rival of the quickstart: the best net from scratch that a search on the drawn target found."""
+
+from __future__ import annotations
+
+from tagwise.base.devices import native_bf16
+from tagwise.base.views import View
+from tagwise.nets import find_design
+from tagwise.pixels.augment import Augment
+from tagwise.training.plans import Plan, from_scratch
+from tagwise.transfer.comparison import Arena
+
+
+def drawn_scratch(arena: Arena) -> Plan:
+    """The plan that won ``bench/scratch_search.py``, whose results are ``docs/results/scratch_search.json``."""
+    pictures = len(arena.target.train)
+    return from_scratch(
+        data=arena.target.train.digest,
+        design=find_design("resnext20_8x4d_small"),
+        view=View(resolution=32, resize=36),
+        images=200 * pictures,
+        batch=min(32, pictures),
+        rate_per_256=0.8,
+        weight_decay=5e-3,
+        augment=Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2),
+        precision="bfloat16" if native_bf16(arena.device) else "float32",
+        seed=arena.seed,
+    )

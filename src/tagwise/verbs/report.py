@@ -1,0 +1,80 @@
+"""``tagwise report``: one self-contained page out of run folders and comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagwise.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tagwise.pages.page import Section
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportResult:
+    """A page that was written."""
+
+    page: Path
+    size: int
+    """Bytes."""
+
+    def __str__(self) -> str:
+        return f"report: {self.page} ({self.size / 1e6:.1f} MB)"
+
+
+def report(
+    run: list[Path],
+    *,
+    out: Path,
+    title: str = "What the tags bought",
+    overwrite: bool = False,
+) -> ReportResult:
+    """Writes one HTML page about runs and comparisons: no network, no script, pictures inside.
+
+    Args:
+        run: Run folders of ``pretrain`` and ``train``, folders of ``compare``.
+        out: The page, a file that ends in .html.
+        title: Its heading.
+        overwrite: Replace a page that is there.
+
+    Raises:
+        UsageError: A folder is no run and no comparison, or ``out`` is there.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{out} is no name of a page; end it in .html.")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} is there already; give --overwrite or another -o.")
+    return write_report(run, out, title, closing=())
+
+
+def write_report(runs: list[Path], out: Path, title: str, closing: Sequence[Section]) -> ReportResult:
+    """Writes the page with further sections at its end."""
+    from tagwise.pages.page import Report, write
+    from tagwise.verbs import sections
+    from tagwise.verbs.pretrain import LAWS_FILE
+
+    if not runs:
+        raise UsageError("There is nothing to report on; give run folders or comparisons.")
+    comparisons = [folder for folder in runs if sections.is_comparison(folder)]
+    trainings = [folder for folder in runs if folder not in comparisons]
+    for folder in trainings:
+        sections.refuse_others(folder)
+    pretrainings = [folder for folder in trainings if (folder / LAWS_FILE).is_file()]
+    parts = [section for folder in comparisons for section in sections.of_comparison(folder)]
+    parts += sections.of_pretrainings(pretrainings) if pretrainings else []
+    parts += sections.of_trainings([folder for folder in trainings if folder not in pretrainings])
+    write(
+        Report(
+            title=title,
+            subtitle=sections.subtitle(comparisons, pretrainings),
+            summary=[finding for folder in comparisons for finding in sections.findings(folder)],
+            sections=[*parts, *closing],
+            provenance=sections.provenance(runs),
+        ),
+        out,
+    )
+    return ReportResult(page=out, size=out.stat().st_size)

@@ -1,0 +1,126 @@
+"""The command line: quick to start, and wrong use is told in one sentence with the nearest name."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+COMMAND = "import sys; from tagwise.cli import main; sys.exit(main())"
+"""What the installed script ``tagwise`` runs."""
+LISTING = "import atexit, json; atexit.register(lambda: open({path!r}, 'w').write(json.dumps(sorted(sys.modules))))"
+
+HEAVY = {"torch", "torchvision", "numpy", "pyarrow", "matplotlib", "PIL", "jinja2", "safetensors"}
+ESCAPE = "\x1b"
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The test's own, without what decides colour."""
+    mine = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "TERM")}
+    return {**mine, "PYTHONPATH": str(REPOSITORY / "src"), "TERM": "xterm-256color", **extra}
+
+
+def tagwise(*arguments: str, code: str = COMMAND) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment(), capture_output=True, text=True)
+
+
+def tagwise_on_a_terminal(*arguments: str, **extra: str) -> str:
+    """All that a person sees."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    with subprocess.Popen(command, env=environment(**extra), stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        seen = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                seen += chunk
+        except OSError:  # Linux's way of saying that the other end is closed
+            pass
+    os.close(ours)
+    return seen.decode()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gather", "--help"], ["train", "--help"]])
+def test_p3_help_and_version_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    listing = tmp_path / "modules.json"
+    done = tagwise(*arguments, code=f"{LISTING.format(path=str(listing))}; {COMMAND}")
+    assert done.returncode == 0, done.stderr
+    assert {name.partition(".")[0] for name in json.loads(listing.read_text("utf-8"))} & HEAVY == set()
+
+
+def test_help_names_every_verb_on_stdout() -> None:
+    done = tagwise("--help")
+    verbs = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "predict", "report")
+    assert [verb for verb in verbs if verb not in done.stdout] == []
+    assert done.stderr == ""
+
+
+def test_version_is_the_projects() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    done = tagwise("--version")
+    assert project["version"] in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "nearest"),
+    [
+        (["gahter"], "gahter", "gather"),
+        (["pretrian", "corpus"], "pretrian", "pretrain"),
+        (["gather", "photos", "-o", "corpus", "--seperator", ";"], "--seperator", "--separator"),
+        (["gather", "photos", "-o", "corpus", "--overwrit"], "--overwrit", "--overwrite"),
+    ],
+)
+def test_an_unknown_name_is_wrong_use_and_hears_the_nearest(arguments: list[str], asked: str, nearest: str) -> None:
+    done = tagwise(*arguments)
+    assert done.returncode == 2
+    assert {asked, nearest} <= set(re.findall(r"[\w-]+", done.stderr))
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["gather", "photos"],
+        ["gather", "no such folder", "-o", "corpus"],
+        ["gather", "photos", "-o", "corpus", "--max-skipped-fraction", "many"],
+        ["report"],
+    ],
+)
+def test_wrong_use_has_exit_code_2_and_no_traceback(arguments: list[str]) -> None:
+    done = tagwise(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.strip()
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_refused_data_have_exit_code_3(tmp_path: Path) -> None:
+    (tmp_path / "bear").mkdir()
+    (tmp_path / "bear" / "broken.jpg").write_bytes(b"no picture")
+    done = tagwise("gather", str(tmp_path), "-o", str(tmp_path.parent / "corpus"))
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gather", "--help"], ["gahter"]])
+def test_a_pipe_gets_no_escapes(arguments: list[str]) -> None:
+    done = tagwise(*arguments)
+    assert ESCAPE not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["gahter"]])
+@pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_terminal_without_colour_gets_no_escapes(arguments: list[str], extra: dict[str, str]) -> None:
+    seen = tagwise_on_a_terminal(*arguments, **extra)
+    assert seen.strip()
+    assert ESCAPE not in seen

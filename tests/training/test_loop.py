@@ -1,0 +1,384 @@
+"""The loop: a run that was stopped anywhere ends bit for bit as one that never was."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tagwise.base.errors import Interrupted, TagwiseError
+from tagwise.nets import find_design
+from tagwise.pixels.batches import LabelledPictures
+from tagwise.tags.epoch import EpochIndex
+from tagwise.tags.law_report import sampled_laws
+from tagwise.training import loop
+from tagwise.training.loop import Job, memory_format, train
+from tagwise.training.losses import LOSSES, Loss, LossValue, prior_bias, tag_loss
+from tagwise.training.models import replace_head
+from tagwise.training.runs import Run
+from tagwise.training.schedule import rate_factor
+from tagwise.training.stream import PictureStream
+from tests.references.sampling import zipf_corpus
+from tests.training.tiny import (
+    CPU,
+    DESIGN,
+    LABELS,
+    VIEW,
+    log_facts,
+    state_bytes,
+    tiny_index,
+    tiny_job,
+    tiny_net,
+    tiny_pictures,
+    tiny_plan,
+)
+
+Result = tuple[dict[str, bytes], list[tuple[float, ...]]]
+
+STEPS = tiny_plan().steps
+STRETCH = 4
+"""Steps of a log line, once ``few_log_lines`` has acted."""
+
+
+@pytest.fixture(autouse=True)
+def few_log_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that most steps lie inside a stretch."""
+    monkeypatch.setattr(loop, "LOG_LINES", STEPS // STRETCH)
+
+
+@cache
+def epoch_ends() -> list[int]:
+    stream, batch = PictureStream(tiny_index(), tiny_plan().seed), tiny_plan().batch
+    return [step for step in range(STEPS) if stream.epoch_of(step * batch) != stream.epoch_of((step + 1) * batch)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """What a run that nobody stopped ends with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "LOG_LINES", STEPS // STRETCH)
+        return finished(tmp_path_factory.mktemp("undisturbed"))
+
+
+def finished(folder: Path, **changes: Any) -> Result:
+    job = tiny_job(folder, **changes)
+    train(job)
+    assert job.run is not None
+    return state_bytes(job.net), log_facts(job.run)
+
+
+@contextmanager
+def with_loss(hooked: Callable[..., LossValue]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "tag_loss", hooked)
+        yield
+
+
+def act_at(step: int, action: Callable[[], None]) -> AbstractContextManager[None]:
+    """Runs ``action`` inside the given step, before its loss."""
+    steps = count()
+
+    def hooked(*arguments: Any) -> LossValue:
+        if next(steps) == step:
+            action()
+        return tag_loss(*arguments)
+
+    return with_loss(hooked)
+
+
+def stop_at(folder: Path, step: int, number: int = signal.SIGTERM, **changes: Any) -> Interrupted:
+    """Starts or continues a run and stops it inside the step that is so many steps on."""
+    with act_at(step, lambda: signal.raise_signal(number)), pytest.raises(Interrupted) as caught:
+        train(tiny_job(folder, **changes))
+    return caught.value
+
+
+def test_two_runs_of_one_plan_are_equal_bit_for_bit(undisturbed: Result, tmp_path: Path) -> None:
+    assert finished(tmp_path) == undisturbed
+    assert finished(tmp_path / "other", seed=1)[0] != undisturbed[0]
+
+
+def test_the_log_says_what_was_seen(undisturbed: Result) -> None:
+    _, log = undisturbed
+    assert [line[0] for line in log] == [8 * step for step in [*range(STRETCH, STEPS, STRETCH), STEPS]]
+    assert log[-1][1] == pytest.approx(240 / tiny_index().expected_length)
+    assert all(math.isfinite(value) for line in log for value in line)
+    assert log[-1][2] < log[0][2], "the loss falls"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [0, 1, STRETCH - 1, STRETCH, STEPS // 2, epoch_ends()[0], epoch_ends()[0] + 1, epoch_ends()[-1], STEPS - 1],
+)
+def test_p12_stopped_and_continued_equals_undisturbed(undisturbed: Result, tmp_path: Path, step: int) -> None:
+    error = stop_at(tmp_path, step)
+    assert error.exit_code == 143
+    assert f"{8 * (step + 1):,} pictures" in str(error)
+    newest = max(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert newest == f"{8 * (step + 1):014d}.pt", "P13: saved within the step"
+    assert finished(tmp_path) == undisturbed
+
+
+def test_p12_stopped_again_and_again(undisturbed: Result, tmp_path: Path) -> None:
+    for step in (2, 0, 6, 0, 3, 9):
+        stop_at(tmp_path, step, signal.SIGINT)
+    assert finished(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "sigmoid"},
+        {"precision": "bfloat16"},
+        {"decay": "halvings", "halvings": 4, "momentum": 0.0},
+        {"design": replace(DESIGN, dropout=0.3)},
+        {"design": replace(DESIGN, depths=(2,), stochastic_depth=0.5)},
+    ],
+    ids=["sigmoid", "bfloat16", "halvings", "dropout", "stochastic depth"],
+)
+def test_p12_of_any_plan(tmp_path: Path, changes: dict[str, Any]) -> None:
+    expected = finished(tmp_path / "undisturbed", **changes)
+    stop_at(tmp_path / "stopped", STEPS // 2, **changes)
+    assert finished(tmp_path / "stopped", **changes) == expected
+
+
+def test_p13_ctrl_c_is_130_and_leaves_the_handlers_as_they_were(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert stop_at(tmp_path, 3, signal.SIGINT).exit_code == 130
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_p13_a_second_ctrl_c_stops_at_once(undisturbed: Result, tmp_path: Path) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with act_at(epoch_ends()[0] + 2, twice), pytest.raises(KeyboardInterrupt):
+        train(tiny_job(tmp_path))
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1, "that of the epoch alone"
+    assert finished(tmp_path) == undisturbed
+
+
+def test_p13_a_second_sigterm_ends_the_process(tmp_path: Path) -> None:
+    handlers: list[Any] = []
+
+    def stop() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        handlers.append(signal.getsignal(signal.SIGTERM))
+
+    with act_at(1, stop), pytest.raises(Interrupted):
+        train(tiny_job(tmp_path))
+    assert handlers == [signal.SIG_DFL]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tagwise.training import checkpoints, loop
+from tests.training.test_loop import STEPS, STRETCH, act_at
+from tests.training.tiny import tiny_job
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def die_half_way(state, handle):
+    saves.append(state)
+    if len(saves) == 2:
+        handle.write(b"PK half of it")
+        handle.flush()
+        die()
+    save(state, handle)
+
+loop.LOG_LINES, saves, save = STEPS // STRETCH, [], checkpoints.torch.save
+step = -1
+if sys.argv[2] == "save":
+    checkpoints.torch.save = die_half_way
+else:
+    step = int(sys.argv[2])
+with act_at(step, die):
+    loop.train(tiny_job(Path(sys.argv[1])))
+"""
+
+
+def test_p12_killed_in_a_step_or_in_a_save_and_continued(undisturbed: Result, tmp_path: Path) -> None:
+    """SIGKILL can be neither heard nor answered; the last whole checkpoint stands."""
+    moments = [str(epoch_ends()[0] + 3), "save"]
+    processes = [subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / moment), moment]) for moment in moments]
+    assert [process.wait(timeout=120) for process in processes] == [-signal.SIGKILL] * 2
+    assert any(path.suffix != ".pt" for path in (tmp_path / "save" / "checkpoints").iterdir()), "half a file is there"
+    for moment in moments:
+        assert finished(tmp_path / moment) == undisturbed
+
+
+@pytest.mark.parametrize("kept_fraction", [0.0, 0.5, 0.99])
+def test_p12_a_torn_newest_checkpoint_gives_way_to_the_one_before(
+    undisturbed: Result, tmp_path: Path, kept_fraction: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop_at(tmp_path, epoch_ends()[0] + 3)
+    older, newest = sorted((tmp_path / "checkpoints").iterdir())
+    os.truncate(newest, int(newest.stat().st_size * kept_fraction))
+    assert finished(tmp_path) == undisturbed
+    assert f"{newest} cannot be read" in capsys.readouterr().err
+    assert older.name == f"{8 * (epoch_ends()[0] + 1):014d}.pt"
+
+
+def test_p12_a_torn_log_line_is_written_again(undisturbed: Result, tmp_path: Path) -> None:
+    stop_at(tmp_path, STEPS // 2)
+    with (tmp_path / "log.jsonl").open("a") as handle:
+        handle.write('{"seen": 160, "epo')
+    assert finished(tmp_path) == undisturbed
+
+
+def test_a_log_without_checkpoint_begins_anew(undisturbed: Result, tmp_path: Path) -> None:
+    stop_at(tmp_path, STEPS // 2)
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert finished(tmp_path) == undisturbed
+
+
+def sick_at(step: int, *, gradient_only: bool) -> AbstractContextManager[None]:
+    """Makes the loss of one step NaN, or its gradient alone."""
+    steps = count()
+
+    def hooked(kind: Loss, logits_BV: Tensor, ids: Tensor, offsets: Tensor) -> LossValue:
+        if next(steps) != step:
+            return tag_loss(kind, logits_BV, ids, offsets)
+        if not gradient_only:
+            return tag_loss(kind, logits_BV * math.nan, ids, offsets)
+        logits_BV.register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
+        return tag_loss(kind, logits_BV, ids, offsets)
+
+    return with_loss(hooked)
+
+
+@pytest.mark.parametrize("gradient_only", [False, True])
+@pytest.mark.parametrize("step", [0, STRETCH - 1, epoch_ends()[0], epoch_ends()[0] + 1, STEPS - 1])
+def test_a_loss_that_is_no_number_stops_the_run_and_no_checkpoint_holds_it(
+    tmp_path: Path, step: int, gradient_only: bool
+) -> None:
+    with sick_at(step, gradient_only=gradient_only), pytest.raises(TagwiseError, match="--lr") as caught:
+        train(tiny_job(tmp_path))
+    assert caught.value.exit_code == 1
+    for path in (tmp_path / "checkpoints").glob("*.pt"):
+        state = torch.load(path, weights_only=True)
+        assert all(torch.isfinite(tensor).all() for tensor in state["net"].values())
+        assert state["seen"] <= 8 * step
+
+
+def test_a_signal_in_a_sick_step_does_not_say_that_all_is_saved(tmp_path: Path) -> None:
+    def sick(kind: Loss, logits_BV: Tensor, ids: Tensor, offsets: Tensor) -> LossValue:
+        signal.raise_signal(signal.SIGTERM)
+        return tag_loss(kind, logits_BV * math.nan, ids, offsets)
+
+    with with_loss(sick), pytest.raises(TagwiseError, match="--lr") as caught:
+        train(tiny_job(tmp_path))
+    assert not isinstance(caught.value, Interrupted)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_w15_the_rate_of_each_line_is_that_of_its_last_steps_middle(undisturbed: Result) -> None:
+    plan = tiny_plan()
+    expected = [
+        plan.peak_rate
+        * rate_factor(
+            int(line[0]) - 4,
+            images=plan.images,
+            warmup_images=plan.warmup_images,
+            decay=plan.decay,
+            halvings=plan.halvings,
+        )
+        for line in undisturbed[1]
+    ]
+    assert [line[4] for line in undisturbed[1]] == expected
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_w13_first_loss_of_a_net_is_the_entropy_of_its_law(kind: Loss, tmp_path: Path) -> None:
+    """One step over the first 2,000 pictures of the Zipf corpus, each once; a third of its labels never occur."""
+    pictures = 2000
+    ids, offsets, _ = zipf_corpus()
+    offsets = offsets[: pictures + 1]
+    ids = ids[: offsets[-1]]
+    counts = np.bincount(ids, minlength=1000)
+    laws = sampled_laws(ids, offsets, counts, "natural")
+    drawn = counts / pictures
+    plan = tiny_plan(images=pictures, batch=pictures, loss=kind, law="natural", threshold=None)
+    net = tiny_net(plan)
+    replace_head(net, prior_bias(kind, torch.from_numpy(laws.mass), torch.from_numpy(drawn)))
+    blank = np.zeros((pictures, VIEW.resize, VIEW.resize, 3), np.uint8)
+    job = Job(
+        plan=plan,
+        net=net,
+        pictures=LabelledPictures(images_NHWC=blank, ids=ids, offsets=offsets),
+        index=EpochIndex.build(ids, offsets, counts, "natural"),
+        device=CPU,
+        run=Run(folder=tmp_path, plan=plan),
+        title=None,
+    )
+    train(job)
+    assert job.run is not None
+    (line,) = job.run.log()
+    p = laws.mass[laws.mass > 0]
+    q = drawn[drawn > 0]
+    entropy = -(p * np.log(p)).sum() if kind == "softmax" else -(q * np.log(q) + (1 - q) * np.log1p(-q)).sum()
+    assert line.loss == pytest.approx(entropy, abs=1e-3)
+    floor = np.log(np.diff(offsets)).mean() if kind == "softmax" else 0.0
+    assert line.loss - line.excess_loss == pytest.approx(floor, abs=1e-4), "W12: excess loss logged"
+
+
+def test_a_training_without_a_run_leaves_nothing_behind(tmp_path: Path, undisturbed: Result) -> None:
+    job = tiny_job()
+    train(job)
+    assert state_bytes(job.net) == undisturbed[0]
+    assert not job.net.training
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_leaves_the_callers_random_numbers_alone() -> None:
+    job = tiny_job(design=replace(DESIGN, dropout=0.3), images=16)
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    train(job)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_p12_a_continued_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stop_at(tmp_path, 9)
+    train(replace(tiny_job(tmp_path), title="pretraining"))
+    assert "pretraining: going on after 80 pictures" in capsys.readouterr().err
+
+
+def test_only_weighing_nets_are_trained_channels_first() -> None:
+    formats = {
+        name: memory_format(tiny_net(tiny_plan(design=find_design(name)))) for name in ("resnet18", "skresnet18")
+    }
+    assert formats == {"resnet18": torch.channels_last, "skresnet18": torch.contiguous_format}
+
+
+def test_the_numbers_of_a_run_are_in_its_tensorboard_where_that_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    finished(tmp_path)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    content = events.read_bytes()
+    assert content.count(b"excess_loss") == len(range(STRETCH, STEPS, STRETCH)) + 1
+
+
+def test_the_tiny_corpus_has_what_the_tests_need() -> None:
+    assert len(epoch_ends()) >= 2
+    assert epoch_ends()[0] + 3 < STEPS // 2 + 2
+    assert set(tiny_pictures().ids.tolist()) == set(range(LABELS))
