@@ -74,13 +74,8 @@ def search_table() -> str:
             f"| {entry['design']} | {entry['rate_per_256']} | {entry['weight_decay']} | {entry['turn_degrees']:.0f} "
             f"| {entry['epochs']} | {100 * entry['mean']:.1f} ({found}) |"
         )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"By `{record['command']}` on {_hardware(record)}; {len(record['results']['first_round'])} candidates began.",
-        ]
-    )
+    began = len(record["results"]["first_round"])
+    return "\n".join([*lines, "", f"{began} candidates began; on {_hardware(record)}."])
 
 
 def real_table(name: str) -> str:

@@ -50,7 +50,7 @@ def forbidden_imports(package: Path, allowed: dict[str, set[str]]) -> list[str]:
         place = path.relative_to(package).parts[0]
         for node, name in imports_of(path, package):
             room = place_of(name, package)
-            if room is not None and room not in allowed[place] | {place}:
+            if room is not None and room not in allowed.get(place, set()) | {place}:
                 found.append(f"{path.relative_to(package.parent)}:{node.lineno}: {place} imports {room}")
     return found
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tagwise.base.errors import DataRefused
 from tagwise.base.views import View
 from tagwise.measure.accuracy import accuracy, class_accuracies, mean_class_accuracy, top_k_right
 from tagwise.measure.intervals import wilson
@@ -70,8 +71,7 @@ class Arena:
         train = self.train_pictures(view)
         if self.target.validation is not None:
             return [(train, pack_part(self.target.validation, view, self.pixels, self.workers))]
-        fold_of = stratified_folds(train.truth, folds, self.seed)
-        return [(_rows(train, fold_of != fold), _rows(train, fold_of == fold)) for fold in range(folds)]
+        return [(_rows(train, ~held), _rows(train, held)) for held in _held_out(train, folds, self.seed)]
 
 
 def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn", "linear"]) -> Judged:
@@ -115,13 +115,15 @@ def judge_training(
         return train_classes(plan, part.images_NHWC, part.truth, classes, device=arena.device, start=net, title=shown)
 
     with arena.target.searching():
-        fit, held = arena.hold_outs(view, HOLD_OUT_FOLDS)[0]
+        chosen, hold_out = plans[0], None
+        if len(plans) > 1:
+            fit, held = arena.hold_outs(view, HOLD_OUT_FOLDS)[0]
 
-        def held_out(plan: Plan) -> float:
-            scores = score(trained(plan, fit, "search"), held.images_NHWC, view, arena.device)
-            return accuracy(top_k_right(scores, held.truth))
+            def held_out(plan: Plan) -> float:
+                scores = score(trained(plan, fit, "search"), held.images_NHWC, view, arena.device)
+                return accuracy(top_k_right(scores, held.truth))
 
-        chosen, hold_out = (plans[0], None) if len(plans) == 1 else _best(plans, held_out)
+            chosen, hold_out = _best(plans, held_out)
         final = trained(chosen, train, "final run")
     part = arena.target.open_test()
     test = pack_part(part, view, arena.pixels, arena.workers)
@@ -149,9 +151,21 @@ def _feature_pairs(
     if arena.target.validation is not None:
         held = arena.hold_outs(view, 1)[0][1]
         return [(vectors, train.truth, embed(model.net, held.images_NHWC, view, arena.device), held.truth)]
-    fold_of = stratified_folds(train.truth, PROBE_FOLDS, arena.seed)
-    parts = [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(PROBE_FOLDS)]
-    return [(vectors[fit], train.truth[fit], vectors[held], train.truth[held]) for fit, held in parts if len(held)]
+    masks = _held_out(train, PROBE_FOLDS, arena.seed)
+    parts = [(np.flatnonzero(~held), np.flatnonzero(held)) for held in masks]
+    return [(vectors[fit], train.truth[fit], vectors[held], train.truth[held]) for fit, held in parts]
+
+
+def _held_out(train: Pictures, folds: int, seed: int) -> list[NDArray[np.bool_]]:
+    """Which pictures each fold holds out; small parts have fewer folds."""
+    fold_of = stratified_folds(train.truth, folds, seed)
+    masks = [fold_of == fold for fold in range(folds) if (fold_of == fold).any()]
+    if not masks:
+        raise DataRefused(
+            "No class has two training pictures, so nothing can be held out to choose settings on; "
+            "give more pictures, or a validation part."
+        )
+    return masks
 
 
 def _judged(

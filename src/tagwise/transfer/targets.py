@@ -199,11 +199,17 @@ def stratified_folds(truth: Classes, folds: int, seed: int) -> NDArray[np.int64]
 
 
 def _read_parts(path: Path, columns: Columns) -> dict[str, list[tuple[Path, str]]]:
-    if not (path / "train").is_dir():
+    if not _has_parts(path):
         return {"train": _read_pictures(path, columns)}
     folders = {"train": path / "train", "test": path / "test"}
     folders["validation"] = path / ("val" if (path / "val").is_dir() else "validation")
     return {name: _read_pictures(folder, columns) for name, folder in folders.items() if folder.is_dir()}
+
+
+def _has_parts(path: Path) -> bool:
+    """Whether ``train`` is a part, not the class of vehicles."""
+    train = path / "train"
+    return train.is_dir() and ((path / "test").is_dir() or any(entry.is_dir() for entry in train.iterdir()))
 
 
 def _read_pictures(path: Path, columns: Columns) -> list[tuple[Path, str]]:
