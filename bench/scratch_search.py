@@ -1,8 +1,8 @@
 """Which net, schedule and length is the best rival for the quickstart's pretrained nets.
 
 Candidates learn the ten pictures a class of drawn targets whose seeds no reported result uses,
-and are scored on validation pictures drawn for this search alone. The best third of a first
-round goes on to two further targets; the mean over all three decides.
+and are scored on validation pictures drawn for this search alone. The best of a first round go on
+to three targets and two lengths; the mean over the targets decides.
 
     python -m bench.scratch_search
 """
@@ -32,11 +32,12 @@ from tagwise.transfer.finetune import train_classes
 
 TARGET_SEEDS = (9001, 9002, 9003)
 VALIDATION_PER_CLASS = 60
-DESIGNS = ("resnext20_8x4d_small", "resnext11_8x4d_small", "resnext20_8x8d_small", "resnet8_cifar", "resnet20_cifar")
-RATES = (0.3, 0.8)
-DECAYS = (5e-4, 5e-3)
-EPOCHS = (150, 400)
+DESIGNS = ("resnext20_8x4d_small", "resnext11_8x4d_small", "resnet8_cifar", "resnet20_cifar")
+RATES = (0.4, 1.6)
+DECAYS = (1e-3, 5e-3)
+EPOCHS = (120, 400)
 TURNS = (20.0, 180.0)
+FINALISTS = 4
 VIEW = View(resolution=32, resize=36)
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -51,7 +52,7 @@ def draw(seed: int, split: str, per_class: int) -> Pictures:
 
 
 def first_round() -> list[Plan]:
-    """One plan for each design, rate, decay and turn, at the middle length of the search."""
+    """One plan for each design, rate, decay and turn, at the shorter length."""
     base = from_scratch(
         data="scratch search",
         design=find_design(DESIGNS[0]),
@@ -99,7 +100,7 @@ def main() -> None:
         scored.append((found, plan, [found]))
         print(f"{found:.3f} {described(plan)}", file=sys.stderr, flush=True)
     scored.sort(key=lambda entry: -entry[0])
-    finalists = [replace(plan, images=epochs * 100) for _, plan, _ in scored[:5] for epochs in EPOCHS]
+    finalists = [replace(plan, images=epochs * 100) for _, plan, _ in scored[:FINALISTS] for epochs in EPOCHS]
     results = []
     for plan in finalists:
         found_all = [accuracy(plan, seed) for seed in TARGET_SEEDS]

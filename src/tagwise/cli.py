@@ -116,7 +116,7 @@ def _as_json(result: Any) -> str:
 
 
 def _console(stream: Any) -> Console:
-    return Console(file=stream, no_color=True if "NO_COLOR" in os.environ else None)
+    return Console(file=stream, force_terminal=False if "NO_COLOR" in os.environ else None)
 
 
 def _failed(error: BaseException, message: str, code: int, debug: bool) -> int:
@@ -130,4 +130,5 @@ def _failed(error: BaseException, message: str, code: int, debug: bool) -> int:
 
 def _terminate(number: int, _: FrameType | None) -> None:
     """Unwinds like any error, so that no temporary file stays behind."""
+    signal.signal(number, signal.SIG_DFL)
     raise SystemExit(128 + number)

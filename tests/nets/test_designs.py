@@ -68,19 +68,19 @@ def test_free_names_of_the_grammar() -> None:
     )
 
 
-def test_small_nets_take_the_reference_form() -> None:
-    """5x5 stride-2 stem of 32, three stages of two bottlenecks, 64, 128, 256 out, 8 groups."""
+def test_small_nets_keep_all_pixels_in_their_stem() -> None:
+    """3x3 stride-1 stem of 32, three stages of two bottlenecks, 64, 128, 256 out, 8 groups."""
     small = find_design("resnext20_8x4d_small")
     assert small == Design(
         block="bottleneck",
         depths=(2, 2, 2),
         planes=(16, 32, 64),
-        strides=(1, 2, 2),
+        strides=(2, 2, 2),
         cardinality=8,
         base_width=4,
         stem_widths=(32,),
-        stem_kernel=5,
-        stem_stride=2,
+        stem_kernel=3,
+        stem_stride=1,
         stem_pool=None,
     )
     assert small.channels == (64, 128, 256)

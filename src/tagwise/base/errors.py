@@ -17,6 +17,10 @@ class TagwiseError(Exception):
     exit_code = 1
 
 
+class Diverged(TagwiseError):  # noqa: N818 - it says what happened
+    """A training's loss or weights are no longer finite."""
+
+
 class UsageError(TagwiseError):
     """The request itself is wrong: an unknown name, a flag out of range, a folder in use."""
 

@@ -6,7 +6,7 @@ the papers' gives each of the four stages equally many blocks (``resnext38_24x10
 
 Endings change the form: ``_cifar`` (32-pixel pictures; basic ResNets have shortcut A, zeros on both
 sides, or ``_end`` only behind, or ``_b`` projections), ``_small`` (three bottleneck stages
-behind a 5x5 stride-2 stem without pool; ``8x4d`` gives stages of 64, 128 and 256 channels),
+behind a 3x3 stride-1 stem without pool, each halving the side; ``8x4d`` gives stages of 64, 128 and 256 channels),
 ``_preact`` (norm and ReLU first) and ``_msra`` (stride in the first 1x1).
 """
 
@@ -108,8 +108,8 @@ def _form(words: dict[str, str]) -> dict[str, Any]:
         # As in ResNeXt-50 32x4d the 3x3 is twice as wide as the planes, half as wide as the output.
         width = int(words["cardinality"]) * int(words["width"])
         planes = max(width // 2, 1)
-        stem = {"stem_widths": (2 * planes,), "stem_kernel": 5, "stem_stride": 2, "stem_pool": None}
-        return {"planes": (planes, 2 * planes, 4 * planes), "strides": (1, 2, 2), **stem}
+        stem = {"stem_widths": (2 * planes,), "stem_kernel": 3, "stem_stride": 1, "stem_pool": None}
+        return {"planes": (planes, 2 * planes, 4 * planes), "strides": (2, 2, 2), **stem}
     if words["form"] == "_cifar":
         basic = words["family"] == "resnet"
         planes, shortcut = (16, "pad_center") if basic else (64, "conv")

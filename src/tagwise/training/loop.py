@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from tagwise.base import rng
-from tagwise.base.errors import Interrupted, TagwiseError
+from tagwise.base.errors import Diverged, Interrupted
 from tagwise.base.progress import Ticker, progress, say
 from tagwise.nets.grammar import ResidualNet
 from tagwise.pixels.augment import augmented, draw_numbers
@@ -34,6 +34,9 @@ from tagwise.training.plans import Plan
 from tagwise.training.runs import LogLine, Run
 from tagwise.training.schedule import rate_factor
 from tagwise.training.stream import PictureStream
+
+CHECKPOINT_SECONDS = 300
+"""A long epoch is saved on its way at least so often."""
 
 LOG_LINES = 100
 """About so many lines a run's log has."""
@@ -71,7 +74,7 @@ def train(job: Job) -> None:
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state is saved.
-        TagwiseError: The loss is no longer a number.
+        Diverged: Loss or weights are no longer finite.
     """
     plan, device = job.plan, job.device
     job.net.to(device).to(memory_format=memory_format(job.net))
@@ -86,11 +89,14 @@ def train(job: Job) -> None:
         _shown(job, first) as ticker,
         _tensorboard(job.run) as board,
     ):
+        saved = time.monotonic()
         for step in range(first, plan.steps):
             stretch = _advance(job, optimiser, stream, stretch, step, ticker, board)
             stop, seen = stopped[:1], (step + 1) * plan.batch  # a signal may come between any two lines
-            if job.run is not None and (stop or step + 1 == plan.steps or _ends_epoch(stream, step, plan)):
+            due = stop or step + 1 == plan.steps or time.monotonic() - saved > CHECKPOINT_SECONDS
+            if job.run is not None and (due or _ends_epoch(stream, step, plan)):
                 _save(job, optimiser, stretch, seen)
+                saved = time.monotonic()
             if stop:
                 raise Interrupted(
                     stop[0], f"Stopped after {seen:,} pictures, all saved; give the same command to go on."
@@ -177,9 +183,9 @@ def _log_line(job: Job, stretch: _Stretch, step: int, rate: float) -> LogLine:
     )
 
 
-def _diverged(job: Job, seen: int, rate: float) -> TagwiseError:
+def _diverged(job: Job, seen: int, rate: float) -> Diverged:
     saved = f"; the last healthy state is in {job.run.checkpoints}" if job.run is not None else ""
-    return TagwiseError(
+    return Diverged(
         f"Loss or weights are no longer finite after {seen:,} pictures at a rate of {rate:.3g}{saved}; "
         "give a lower --lr, or --set precision=float32."
     )

@@ -139,6 +139,11 @@ def replace_head(net: ResidualNet, bias: torch.Tensor) -> None:
         net.fc.bias.copy_(bias)
 
 
+def _known(space: LabelSpace, *keys: str) -> int | None:
+    """The id of the first of the keys that the space knows; a label may have had another name."""
+    return next((found for key in keys if (found := space.encode(key)) is not None), None)
+
+
 def carry_head_over(old: Model, net: ResidualNet, space: LabelSpace) -> int:
     """Copies the classifier's rows of labels that both spaces have, by canonical key.
 
@@ -149,7 +154,7 @@ def carry_head_over(old: Model, net: ResidualNet, space: LabelSpace) -> int:
     """
     if old.facts.labels is None:
         return 0
-    old_ids = [old.facts.labels.encode(label.key) for label in space.labels]
+    old_ids = [_known(old.facts.labels, label.key, *label.members) for label in space.labels]
     pairs = [(new, known) for new, known in enumerate(old_ids) if known is not None]
     if pairs:
         new_rows, old_rows = (list(column) for column in zip(*pairs, strict=True))

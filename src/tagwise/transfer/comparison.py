@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tagwise.base.errors import DataRefused
+from tagwise.base.errors import DataRefused, Diverged
+from tagwise.base.progress import say
 from tagwise.base.views import View
 from tagwise.measure.accuracy import accuracy, class_accuracies, mean_class_accuracy, top_k_right
 from tagwise.measure.intervals import wilson
@@ -120,7 +121,12 @@ def judge_training(
             fit, held = arena.hold_outs(view, HOLD_OUT_FOLDS)[0]
 
             def held_out(plan: Plan) -> float:
-                scores = score(trained(plan, fit, "search"), held.images_NHWC, view, arena.device)
+                try:
+                    tried = trained(plan, fit, "search")
+                except Diverged as error:
+                    say(f"{error} The search goes on without this plan.")
+                    return 0.0
+                scores = score(tried, held.images_NHWC, view, arena.device)
                 return accuracy(top_k_right(scores, held.truth))
 
             chosen, hold_out = _best(plans, held_out)
@@ -194,7 +200,9 @@ def _judged(
         low=low,
         high=high,
         class_mean=mean_class_accuracy(right, test.truth, classes),
-        class_accuracies=tuple(class_accuracies(right, test.truth, classes).tolist()),
+        class_accuracies=tuple(
+            value if np.isfinite(value) else None for value in class_accuracies(right, test.truth, classes).tolist()
+        ),
         hold_out_accuracy=hold_out,
         settings=settings,
         tried=tried,

@@ -45,7 +45,8 @@ class ScoreRow:
     high: float
     class_mean: float
     """Mean of the classes' accuracies."""
-    class_accuracies: tuple[float, ...]
+    class_accuracies: tuple[float | None, ...]
+    """None for a class whose test pictures are all unreadable."""
     hold_out_accuracy: float | None
     """Of the chosen settings, on the part that chose them; None where there was nothing to choose."""
     settings: dict[str, Any]

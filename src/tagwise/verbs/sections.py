@@ -116,8 +116,8 @@ def of_comparison(folder: Path) -> list[Section]:
     if found is not None and rival is not None:
         chart = charts.per_class_chart(
             comparison.classes,
-            rival.class_accuracies,
-            found[0].class_accuracies,
+            _fractions(rival),
+            _fractions(found[0]),
             caption=f"Accuracy of each class: scratch, and {NAMES[found[0].protocol]} on {found[0].model}.",
         )
         sections.append(Section(heading="Class by class", blocks=[chart]))
@@ -197,6 +197,10 @@ def provenance(folders: list[Path]) -> dict[str, str]:
             plan = read_json(folder / "plan.json")
             facts[f"{folder.name}: seed, data, pictures seen"] = f"{plan['seed']}, {plan['data']}, {plan['images']:,}"
     return facts
+
+
+def _fractions(row: ScoreRow) -> list[float]:
+    return [float("nan") if value is None else value for value in row.class_accuracies]
 
 
 def _score(row: ScoreRow) -> charts.Score:

@@ -1,0 +1,94 @@
+"""Talk: on stderr alone, safe to print, plain where nobody can see a bar."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagwise.base import progress as talk
+from tagwise.base.progress import printable, progress, say
+
+LOOP = (
+    "from tagwise.base.progress import progress\n"
+    "with progress('training', 100) as ticker:\n"
+    "    for _ in range(100): ticker.advance(loss=1.5)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\x1b[31mred", "�[31mred"),
+        ("two\nlines\r\tand", "two�lines��and"),
+        ("evil\u202egpj.exe", "evil�gpj.exe"),
+        ("zero\u200bwidth\ufeff", "zero�width�"),
+        ("\x9b2J", "�2J"),
+        ("lone \udcff byte", "lone � byte"),
+        ("Straße 円 🎨", "Straße 円 🎨"),
+    ],
+)
+def test_nothing_of_strangers_steers_a_terminal(text: str, told: str) -> None:
+    assert printable(text) == told
+
+
+@given(st.text(st.characters(codec=None, categories=None)), st.integers(3, 50))
+def test_what_is_printable_is_one_short_line_of_valid_text(text: str, most: int) -> None:
+    told = printable(text, most)
+    told.encode()
+    assert len(told) == min(len(text), most)
+    assert not any(unicodedata.category(character)[0] == "C" for character in told)
+    assert printable(told, most) == told
+
+
+def test_talk_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    say("working")
+    assert capsys.readouterr() == ("", "working\n")
+
+
+def test_a_pipe_gets_plain_lines_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 1000, 4))
+    monkeypatch.setattr(talk.time, "monotonic", lambda: float(next(now)))
+    with progress("training", 100, done=20) as ticker:
+        for _ in range(8):
+            ticker.advance(10, loss=1.23456)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "training: 50 of 100 pictures, 2 pictures/s, 20 s left  loss 1.235",
+        "training: 80 of 100 pictures, 2 pictures/s, 8 s left  loss 1.235",
+    ]
+
+
+def seen_on_a_terminal(**extra: str) -> str:
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM")}
+    environment |= {"TERM": "xterm-256color"} | extra
+    with subprocess.Popen([sys.executable, "-c", LOOP], env=environment, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                seen += chunk
+        except OSError:  # Linux's way of saying that the other end is closed
+            pass
+    os.close(ours)
+    assert process.returncode == 0, seen
+    return seen.decode()
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    assert "\x1b[" in seen_on_a_terminal()
+
+
+@pytest.mark.parametrize("extra", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_terminal_that_cannot_or_must_not_gets_no_escapes(extra: dict[str, str]) -> None:
+    assert "\x1b" not in seen_on_a_terminal(**extra)

@@ -1,0 +1,38 @@
+"""Views: impossible ones are refused when they are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tagwise.base.errors import UsageError
+from tagwise.base.settings import from_plain, to_plain
+from tagwise.base.views import View
+
+
+def test_a_view_is_imagenets_where_nothing_else_is_said() -> None:
+    view = View(resolution=224, resize=256)
+    assert (view.mean, view.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert from_plain(View, to_plain(view), "a model") == view
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"resolution": 4}, "8 to 4096 pixels, not 4"),
+        ({"resolution": 5000, "resize": 5000}, "8 to 4096 pixels, not 5000"),
+        ({"resize": 200}, "cannot crop 224 pixels out of resize=200"),
+        ({"std": (0.2, 0.0, 0.2)}, "std is above 0"),
+        ({"std": (0.2, -1.0, 0.2)}, "std is above 0"),
+    ],
+)
+def test_an_impossible_view_is_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        View(**({"resolution": 224, "resize": 256} | wrong))
+
+
+@pytest.mark.parametrize("wrong", [{"fit": "stretch"}, {"interpolation": "nearest"}, {"mean": [0.5]}])
+def test_a_view_of_a_file_has_known_words_only(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="a model does not fit"):
+        from_plain(View, {"resolution": 224, "resize": 256} | wrong, "a model")
