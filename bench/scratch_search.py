@@ -32,11 +32,15 @@ from tagwise.transfer.finetune import train_classes
 
 TARGET_SEEDS = (9001, 9002, 9003)
 VALIDATION_PER_CLASS = 60
-DESIGNS = ("resnext20_8x4d_small", "resnext11_8x4d_small", "resnet8_cifar", "resnet20_cifar")
-RATES = (0.4, 1.6)
+DESIGNS = ("resnext20_8x4d_small", "resnext20_6x4d_small", "resnext11_8x4d_small", "resnet8_cifar")
+RATES = (0.5, 1.0)
 DECAYS = (1e-3, 5e-3)
 EPOCHS = (120, 400)
-TURNS = (20.0, 180.0)
+AUGMENTS = {
+    "shifts and flips": Augment(smallest_area_fraction=0.79, aspect=1.0),
+    "shifts, flips and any turn": Augment(smallest_area_fraction=0.79, aspect=1.0, turn_degrees=180),
+    "crops, any turn and light": Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2),
+}
 FINALISTS = 4
 VIEW = View(resolution=32, resize=36)
 
@@ -52,7 +56,7 @@ def draw(seed: int, split: str, per_class: int) -> Pictures:
 
 
 def first_round() -> list[Plan]:
-    """One plan for each design, rate, decay and turn, at the shorter length."""
+    """One plan for each design, rate, decay and augmentation, at the shorter length."""
     base = from_scratch(
         data="scratch search",
         design=find_design(DESIGNS[0]),
@@ -66,9 +70,9 @@ def first_round() -> list[Plan]:
             design=find_design(design),
             rate_per_256=rate,
             weight_decay=decay,
-            augment=Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=turn, light=0.2),
+            augment=augment,
         )
-        for design, rate, decay, turn in itertools.product(DESIGNS, RATES, DECAYS, TURNS)
+        for design, rate, decay, augment in itertools.product(DESIGNS, RATES, DECAYS, AUGMENTS.values())
     ]
 
 
@@ -87,7 +91,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "design": names[plan.design],
         "rate_per_256": plan.rate_per_256,
         "weight_decay": plan.weight_decay,
-        "turn_degrees": plan.augment.turn_degrees,
+        "augmentation": next(name for name, augment in AUGMENTS.items() if augment == plan.augment),
         "epochs": plan.images // 100,
     }
 

@@ -65,13 +65,13 @@ def search_table() -> str:
     if record is None:
         return "Not measured yet."
     lines = [
-        "| net | rate per 256 | decay | turn, degrees | epochs | validation accuracy, % |",
+        "| net | rate per 256 | decay | augmentation | epochs | validation accuracy, % |",
         "|---|---|---|---|---|---|",
     ]
     for entry in record["results"]["finalists"]:
         found = ", ".join(f"{100 * value:.1f}" for value in entry["accuracies"])
         lines.append(
-            f"| {entry['design']} | {entry['rate_per_256']} | {entry['weight_decay']} | {entry['turn_degrees']:.0f} "
+            f"| {entry['design']} | {entry['rate_per_256']} | {entry['weight_decay']} | {entry['augmentation']} "
             f"| {entry['epochs']} | {100 * entry['mean']:.1f} ({found}) |"
         )
     began = len(record["results"]["first_round"])
