@@ -138,6 +138,7 @@ def pretrain(
             say(f"{name}: {value}")
         net = _net(plan, space, report.chosen, start)
         packed = pack(opened.picture_paths(), plan.view, corpus / "pixels", workers=workers)
+        _refuse_unreadable(packed.reasons, opened.picture_paths(), corpus)
         pictures = LabelledPictures(images_NHWC=packed.images_NHWC, ids=ids, offsets=offsets)
         index = EpochIndex.build(ids, offsets, counts, law, chosen)
         run.write(LAWS_FILE, {"statistics": law_facts(report), **_curves(space, report)})
@@ -165,6 +166,19 @@ def _labelled(assignment: Any, space: LabelSpace, corpus: Path, labels: Path) ->
     if missing:
         say(f"{missing:,} of {len(space):,} labels of {labels} occur on no picture of {corpus}.")
     return assignment.ids, assignment.offsets, counts
+
+
+def _refuse_unreadable(reasons: dict[int, str], paths: list[Path], corpus: Path) -> None:
+    """A gathered picture was readable; one that no longer is would be trained on as black."""
+    from tagwise.base.errors import DataRefused
+    from tagwise.base.progress import printable
+
+    if reasons:
+        row, reason = next(iter(reasons.items()))
+        raise DataRefused(
+            f"{len(reasons):,} of {len(paths):,} pictures of {corpus} can no longer be read "
+            f"({printable(str(paths[row]))}: {printable(reason)}); gather it again with --overwrite."
+        )
 
 
 def _plan(
