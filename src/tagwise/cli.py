@@ -21,7 +21,7 @@ from rich.console import Console
 
 import tagwise
 from tagwise.base.errors import TagwiseError
-from tagwise.base.progress import say
+from tagwise.base.progress import printable, printable_lines, say
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
 
     def command(*things: Any, json: bool = False, **flags: Any) -> None:
         result = verb(*things, **flags)
-        print(_as_json(result) if json else result)
+        print(_as_json(result) if json else _shown(str(result)))
 
     hints = get_type_hints(verb, include_extras=True)
     parameters = [
@@ -108,6 +108,11 @@ def _flag(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
     return parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
 
 
+def _shown(text: str) -> str:
+    """A pipe gets names as they are, a terminal what cannot steer it."""
+    return printable_lines(text) if sys.stdout.isatty() else text
+
+
 def _as_json(result: Any) -> str:
     import msgspec
 
@@ -124,7 +129,7 @@ def _failed(error: BaseException, message: str, code: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    say(f"tagwise: {message}")
+    say(f"tagwise: {printable(message, len(message))}")
     return code
 
 

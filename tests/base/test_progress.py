@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagwise.base import progress as talk
 from tagwise.base.progress import printable, progress, say
 
 LOOP = (
@@ -50,13 +49,15 @@ def test_what_is_printable_is_one_short_line_of_valid_text(text: str, most: int)
 def test_talk_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("working")
     assert capsys.readouterr() == ("", "working\n")
+    say("a\x1b[31m\nb\u202e")
+    assert capsys.readouterr() == ("", "a�[31m\nb�\n")
 
 
 def test_a_pipe_gets_plain_lines_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter(range(0, 1000, 4))
-    monkeypatch.setattr(talk.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
     with progress("training", 100, done=20) as ticker:
         for _ in range(8):
             ticker.advance(10, loss=1.23456)

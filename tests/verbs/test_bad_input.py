@@ -32,7 +32,6 @@ def one_sentence(done: Done, code: int, *told: str) -> None:
     assert (done.code, done.out) == (code, ""), done.err
     last = done.err.splitlines()[-1]
     assert last.startswith("tagwise: ")
-    assert last.endswith(".")
     for words in told:
         assert words in last
 
@@ -230,9 +229,12 @@ def test_what_stands_in_out_and_is_not_ours_stays(
 
 @pytest.mark.parametrize("verb", ["labels", "predict", "report"])
 def test_a_folder_is_no_name_for_a_file(road: Road, here: Here, tmp_path: Path, verb: str) -> None:
-    given = [*road.steps[verb].arguments, "-o", str(tmp_path)]
-    done = here(*given)
-    one_sentence(done, 2, str(tmp_path))
+    given = list(road.steps[verb].arguments)
+    if "-o" in given:
+        given[given.index("-o") + 1] = str(tmp_path)
+    else:
+        given += ["-o", str(tmp_path)]
+    one_sentence(here(*given), 2, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -283,7 +285,7 @@ def test_folders_and_files_of_another_kind_are_told(road: Road, here: Here, tmp_
     one_sentence(here("predict", tmp_path / "gone.jpg", "--model", road / "runs/a"), 3, "None of 1 pictures")
     one_sentence(here("labels", road / "target", "-o", tmp_path / "space.json"), 2, "target")
     pretrain = ("pretrain", road / "corpus", "-o", tmp_path / "run", "--labels")
-    one_sentence(here(*pretrain, road / "report.html"), 1, "report.html")
+    one_sentence(here(*pretrain, road / "report.html"), 2, "report.html")
     one_sentence(here(*pretrain, tmp_path / "no.json"), 2, "no.json")
 
 
@@ -292,7 +294,9 @@ def test_folders_and_files_of_another_kind_are_told(road: Road, here: Here, tmp_
 IMAGES = "6400"
 
 
-def start(road: Road, out: Path, code: str = "from tagwise.cli import main; main()") -> tuple[Done, subprocess.Popen[str]]:
+def start(
+    road: Road, out: Path, code: str = "from tagwise.cli import main; main()"
+) -> tuple[Done, subprocess.Popen[str]]:
     """A pretraining in a process of its own, which talks into ``<out>.err``."""
     words = ("pretrain", road / "corpus", "--labels", road / "space.json", "-o", out, "--images", IMAGES, *SMALL)
     done = Done(arguments=tuple(map(str, words)), code=0, out="", err="")
@@ -394,7 +398,7 @@ def safe_on_a_terminal(text: str) -> None:
 
 def test_names_and_tags_of_strangers_do_no_harm_anywhere(strangers: Path, here: Here, tmp_path: Path) -> None:
     corpus, space, run, page = (tmp_path / name for name in ("corpus", "space.json", "run", "page.html"))
-    pictures = [strangers / "pictures", "--model", run, "--device", "cpu"]
+    pictures: tuple[str | Path, ...] = (strangers / "pictures", "--model", run, "--device", "cpu")
     commands: list[tuple[str | Path, ...]] = [
         ("gather", strangers / "table.csv", "-o", corpus, "--separator", "|"),
         ("labels", corpus, "-o", space),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,9 +115,7 @@ def test_python_says_what_the_command_said(road: Road) -> None:
         ("compare", "is finished: it is this very comparison"),
     ],
 )
-def test_p14_the_same_command_again_is_finished_and_says_the_same(
-    road: Road, here: Here, verb: str, told: str
-) -> None:
+def test_p14_the_same_command_again_is_finished_and_says_the_same(road: Road, here: Here, verb: str, told: str) -> None:
     before = road.steps[verb]
     again = here(*before.arguments)
     assert again.code == 0
@@ -181,9 +181,7 @@ def test_a_page_or_table_that_is_there_is_replaced_on_demand_only(
 
 
 @pytest.mark.parametrize("verb", ["pretrain", "train"])
-def test_p15_a_dry_run_says_what_it_costs_and_writes_nothing(
-    road: Road, here: Here, tmp_path: Path, verb: str
-) -> None:
+def test_p15_a_dry_run_says_what_it_costs_and_writes_nothing(road: Road, here: Here, tmp_path: Path, verb: str) -> None:
     arguments = {
         "pretrain": (road / "corpus", "--labels", road / "space.json", *SMALL),
         "train": (road / "target", "--from", road / "runs/a", "--device", "cpu"),
@@ -225,9 +223,10 @@ def test_a_grown_label_space_keeps_the_rows_that_both_know(road: Road, here: Her
 
 def test_class_folders_are_gathered_with_their_names_as_tags(road: Road, here: Here, tmp_path: Path) -> None:
     record = here("gather", road / "target/train", "-o", tmp_path / "corpus", "--json").json["record"]
-    assert dict(record["commonest_tags"]).items() <= {
-        (path.name, 4): None for path in (road / "target/train").iterdir()
-    }.keys()
+    assert (
+        dict(record["commonest_tags"]).items()
+        <= {(path.name, 4): None for path in (road / "target/train").iterdir()}.keys()
+    )
     assert (record["buckets"]["used"], record["distinct_tags"]) == (40, 10)
 
 
@@ -254,7 +253,9 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     folder = tmp_path_factory.mktemp("smoke") / "quickstart"
     arguments = ("quickstart", "--images", "1280", "--pictures", "300", "--test-per-class", "3", "-o", folder)
     cpu = ("--device", "cpu")
-    return {name: tagwise(*arguments, *cpu, *flags, code=SMOKE) for name, flags in (("text", ()), ("json", ("--json",)))}
+    return {
+        name: tagwise(*arguments, *cpu, *flags, code=SMOKE) for name, flags in (("text", ()), ("json", ("--json",)))
+    }
 
 
 def test_w20_smoke_the_quickstart_tells_the_whole_story(smoke: dict[str, Done]) -> None:
@@ -288,3 +289,25 @@ def test_w20_smoke_both_laws_stand_beside_scratch_with_intervals(smoke: dict[str
         assert gain["points"] == pytest.approx(100 * against)
     assert np.isfinite([law["effective_labels"] for law in result["labels"]["laws"].values()]).all()
     assert Path(result["report"]).is_file()
+
+
+def test_the_smokes_report_opens_in_a_browser_without_network_and_without_a_word_on_its_console(
+    smoke: dict[str, Done], tmp_path: Path
+) -> None:
+    page = Path(smoke["json"].json["report"])
+    addresses = re.findall(r"""(?:src|href|action|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page.read_text("utf-8"))
+    assert [address for address in addresses if not address.startswith(("data:image/", "#"))] == []
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium here to open the page with")
+    flags = (
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+        *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--dump-dom"),
+        f"--user-data-dir={tmp_path / 'profile'}",
+    )
+    done = subprocess.run([chromium, *flags, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    assert "CONSOLE" not in done.stderr
+    assert done.stdout.count("<svg") >= 4
+    assert done.stdout.count("<img") > 10
+    for words in ("From raw tags to labels", "Three new pictures, tagged", "The same on your own pictures"):
+        assert words in done.stdout

@@ -33,9 +33,14 @@ def printable(text: str, most: int = 200) -> str:
     return kept if len(kept) <= most else kept[: most - 3] + "..."
 
 
+def printable_lines(text: str) -> str:
+    """Whole lines made safe for a terminal."""
+    return "\n".join(printable(line, len(line)) for line in text.split("\n"))
+
+
 def say(text: str = "") -> None:
-    """One line of talk."""
-    print(text, file=sys.stderr, flush=True)
+    """Lines of talk; names of strangers in them cannot steer the terminal."""
+    print(printable_lines(text), file=sys.stderr, flush=True)
 
 
 def fancy() -> bool:

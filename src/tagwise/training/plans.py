@@ -119,18 +119,22 @@ def _names(plain: dict[str, object], before: str = "") -> list[str]:
     return names
 
 
+GENTLE = Augment(smallest_area_fraction=0.6, aspect=1.15)
+"""Crops for small pictures, which lose too much by the crops of large ones."""
+
+
 def small_pretraining(**facts: object) -> Plan:
     """Small pictures and nets on one machine: what the quickstart uses.
 
-    Cosine to zero, a rate of 0.4 per 256, decay 5e-4, gentle crops: our own choice, by the search
-    kept in ``docs/results``.
+    Cosine to zero, a high rate with a strong decay, gentle crops: our own choice, by trials on
+    validation pictures of the drawn target (``docs/decisions.md``).
     """
     settings: dict[str, object] = {
         "task": "pretrain",
         "batch": 64,
-        "rate_per_256": 0.4,
-        "weight_decay": 5e-4,
-        "augment": Augment(smallest_area_fraction=0.6, aspect=1.15),
+        "rate_per_256": 1.0,
+        "weight_decay": 1.5e-3,
+        "augment": GENTLE,
     }
     return Plan(**{**settings, **facts})  # type: ignore[arg-type]
 
@@ -155,13 +159,25 @@ def wsl_pretraining(**facts: object) -> Plan:
 
 def fine_tuning(**facts: object) -> Plan:
     """A pretrained net on a small target: a tenth of pretraining's rate, all parameters move."""
-    settings: dict[str, object] = {"task": "train", "batch": 32, "rate_per_256": 0.1, "weight_decay": 5e-4}
+    settings: dict[str, object] = {
+        "task": "train",
+        "batch": 32,
+        "rate_per_256": 0.1,
+        "weight_decay": 5e-4,
+        "augment": GENTLE,
+    }
     return Plan(**{**settings, **facts})  # type: ignore[arg-type]
 
 
 def from_scratch(**facts: object) -> Plan:
     """A net without pretraining on a small target: a high rate and strong decay."""
-    settings: dict[str, object] = {"task": "train", "batch": 32, "rate_per_256": 0.8, "weight_decay": 5e-3}
+    settings: dict[str, object] = {
+        "task": "train",
+        "batch": 32,
+        "rate_per_256": 0.5,
+        "weight_decay": 5e-3,
+        "augment": GENTLE,
+    }
     return Plan(**{**settings, **facts})  # type: ignore[arg-type]
 
 
