@@ -6,6 +6,7 @@ Flags come from the verbs' signatures and docstrings. Results go to stdout, talk
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import signal
@@ -26,6 +27,8 @@ from tagwise.base.progress import printable, printable_lines, say
 
 def main() -> None:
     """Runs the command of ``sys.argv`` and exits."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the locale cannot write is no reason to fail
     sys.exit(run(sys.argv[1:]))
 
 

@@ -48,7 +48,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
     commands: dict[str, tuple[str | Path, ...]] = {
         "gather": (folder / "drawn" / "pictures.csv", "-o", corpus, "--separator", ";"),
         "labels": (corpus, "-o", space, *labels),
-        "pretrain": (corpus, "--labels", space, "-o", run, "--images", "640", *SMALL),
+        "pretrain": (corpus, "--labels", space, "-o", run, "--images", "640", "--lr", "0.1", *SMALL),
         "compare": (folder / "target", "--model", run, "-o", folder / "comparison", "--epochs", "1", "--device", "cpu"),
         "train": (
             *(folder / "target", "--from", run, "-o", folder / "runs" / "b", "--images", "64"),

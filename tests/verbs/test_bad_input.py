@@ -22,7 +22,7 @@ from PIL import Image
 
 from tagwise.base.files import TEMPORARY_PREFIX, sha256_of_file
 from tagwise.corpus.table import Corpus
-from tests.verbs.road import SMALL, Done, Road
+from tests.verbs.road import SMALL, Done, Road, tagwise
 
 Here = Callable[..., Done]
 
@@ -440,6 +440,14 @@ def test_a_hostile_path_in_an_error_does_no_harm(here: Here, road: Road, tmp_pat
             done = here(*command)
             assert done.code == 2, (command, done.err)
             safe_on_a_terminal(done.err)
+
+
+def test_a_name_that_the_locale_cannot_write_is_escaped(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii:strict")
+    done = tagwise("gather", photos, "-o", tmp_path / "円")
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"corpus: {tmp_path}/\\u5186"), done.err
 
 
 def test_a_comparison_of_hostile_class_names_does_no_harm(road: Road, here: Here, tmp_path: Path) -> None:
