@@ -2,8 +2,8 @@
 
 Candidates learn the ten pictures a class of drawn targets whose seeds no reported result uses,
 and are scored on validation pictures drawn for this search alone. Round one settles net,
-augmentation and decay; its best go on to two rates and two lengths on three targets, and the mean
-over the targets decides.
+augmentation and decay on one target; round two rate and length of the winner on three, and the
+mean over the three decides.
 
     python -m bench.scratch_search
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -36,15 +36,14 @@ from tagwise.transfer.finetune import train_classes
 TARGET_SEEDS = (9001, 9002, 9003)
 VALIDATION_PER_CLASS = 60
 DESIGNS = ("resnext20_8x4d_small", "resnext20_6x4d_small", "resnext11_8x4d_small", "resnet8_cifar")
-RATES = (0.5, 1.0)
-"""Round one has the first."""
 DECAYS = (1e-3, 5e-3)
-EPOCHS = (150, 400)
+FIRST = {"rate_per_256": 0.5, "epochs": 150}
+RATES = (1.0, 2.0)
+EPOCHS = (400, 1000)
 AUGMENTS = {
     "shifts, flips and any turn": Augment(smallest_area_fraction=0.79, aspect=1.0, turn_degrees=180),
     "crops, any turn and light": Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2),
 }
-FINALISTS = 3
 WORKERS = 2
 VIEW = View(resolution=32, resize=36)
 
@@ -60,19 +59,19 @@ def draw(seed: int, split: str, per_class: int) -> Pictures:
 
 
 def first_round() -> list[Plan]:
-    """One plan for each design, decay and augmentation, at the first rate and length."""
+    """One plan for each design, decay and augmentation, at one rate and length."""
     base = from_scratch(
         data="scratch search",
         design=find_design(DESIGNS[0]),
         view=VIEW,
-        images=EPOCHS[0] * 100,
+        images=int(FIRST["epochs"]) * 100,
         precision="bfloat16" if native_bf16(choose_device("cpu")) else "float32",
     )
     return [
         replace(
             base,
             design=find_design(design),
-            rate_per_256=RATES[0],
+            rate_per_256=FIRST["rate_per_256"],
             weight_decay=decay,
             augment=augment,
         )
@@ -100,9 +99,9 @@ def described(plan: Plan) -> dict[str, Any]:
     }
 
 
-def told(found: Iterable[float], plans: Sequence[Plan]) -> Iterator[float]:
+def told(found: Iterable[float], plans: Iterable[Plan]) -> Iterator[float]:
     """The accuracies, each said when it comes."""
-    for accuracy_found, plan in zip(found, plans, strict=True):
+    for accuracy_found, plan in zip(found, plans, strict=False):
         print(f"{accuracy_found:.3f} {described(plan)}", file=sys.stderr, flush=True)
         yield accuracy_found
 
@@ -114,21 +113,37 @@ def main() -> None:
         found = pool.map(accuracy, plans, itertools.repeat(TARGET_SEEDS[0]))
         scored = sorted(zip(told(found, plans), plans, strict=True), key=lambda entry: -entry[0])
         finalists = [
-            replace(plan, rate_per_256=rate, images=epochs * 100)
-            for (_, plan), rate, epochs in itertools.product(scored[:FINALISTS], RATES, EPOCHS)
+            replace(scored[0][1], rate_per_256=rate, images=epochs * 100)
+            for rate, epochs in itertools.product(RATES, EPOCHS)
         ]
         jobs = list(itertools.product(finalists, TARGET_SEEDS))
         every = pool.map(accuracy, [plan for plan, _ in jobs], [seed for _, seed in jobs])
         values = np.array(list(told(every, [plan for plan, _ in jobs]))).reshape(len(finalists), -1)
-    results = list(zip(values.mean(1).tolist(), finalists, values.tolist(), strict=True))
-    results.sort(key=lambda entry: -entry[0])
+    finals = [{**described(p), **means(v)} for p, v in zip(finalists, values.tolist(), strict=True)]
     rounds = {
-        "first_round": [{**described(plan), "accuracy": found} for found, plan in scored],
-        "finalists": [{**described(plan), "mean": mean, "accuracies": found} for mean, plan, found in results],
+        "first_round": [{**described(plan), "accuracy": value} for value, plan in scored],
+        "finalists": sorted(finals, key=lambda entry: -entry["mean"]),
         "target_seeds": list(TARGET_SEEDS),
         "validation_pictures": 10 * VALIDATION_PER_CLASS,
     }
     print(write_record("scratch_search", rounds, packages=("tagwise", "torch", "numpy")))
+
+
+def means(values: list[float]) -> dict[str, Any]:
+    """Accuracies on the targets with their mean."""
+    return {"mean": float(np.mean(values)), "accuracies": values}
+
+
+def plan_of(entry: dict[str, Any], plan: Plan) -> Plan:
+    """The plan with what an entry of the record says."""
+    return replace(
+        plan,
+        design=find_design(entry["design"]),
+        rate_per_256=entry["rate_per_256"],
+        weight_decay=entry["weight_decay"],
+        augment=AUGMENTS[entry["augmentation"]],
+        images=entry["epochs"] * 100,
+    )
 
 
 if __name__ == "__main__":
