@@ -35,8 +35,8 @@ from tagwise.transfer.finetune import train_classes
 
 TARGET_SEEDS = (9001, 9002, 9003)
 VALIDATION_PER_CLASS = 60
-DESIGNS = ("resnext20_8x4d_small", "resnext20_6x4d_small", "resnext11_8x4d_small", "resnet8_cifar")
-DECAYS = (1e-3, 5e-3)
+DESIGNS = ("resnext20_8x4d_small", "resnext20_6x4d_small", "resnet8_cifar")
+DECAYS = (5e-3,)
 FIRST = {"rate_per_256": 0.5, "epochs": 150}
 RATES = (1.0, 2.0)
 EPOCHS = (400, 1000)

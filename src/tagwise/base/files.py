@@ -117,6 +117,9 @@ def claim_folder(folder: Path, marker: str, *, overwrite: bool = False) -> None:
         if overwrite and folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):  # of a process that was killed while it wrote
+            if leftover.is_file():
+                leftover.unlink()
     except OSError as error:
         raise _cannot_write(folder, error) from error
 

@@ -292,7 +292,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 
 MOODS = ("love", "art", "instagood", "cute", "happy", "nofilter", "shapes", "geometry", "picoftheday", "🎨")
 
-TAG_FRACTIONS = {"shape": 0.85, "colour": 0.5, "texture": 0.5, "background": 0.3, "joined": 0.25, "mood": 0.15}
+TAG_FRACTIONS = {"shape": 0.9, "colour": 0.6, "texture": 0.7, "background": 0.4, "joined": 0.25, "mood": 0.15}
 """Share of the pictures that carry a tag of the kind; 10 % more carry a wrong shape."""
 WRONG_FRACTION = 0.10
 MISSPELT_FRACTION = 0.04

@@ -68,6 +68,11 @@ class _Stretch:
     steps: int = 0
     began: float = field(default_factory=time.monotonic)
 
+    @property
+    def seconds(self) -> float:
+        """Time that its steps took."""
+        return max(time.monotonic() - self.began, 1e-9)
+
 
 def train(job: Job) -> None:
     """Trains the net for the plan's pictures, or what is left of them.
@@ -172,22 +177,22 @@ def _log_line(job: Job, stretch: _Stretch, step: int, rate: float) -> LogLine:
     loss = float(stretch.loss) / stretch.steps
     if not math.isfinite(loss):
         raise _diverged(job, seen, rate)
-    seconds = max(time.monotonic() - stretch.began, 1e-9)
     return LogLine(
         seen=seen,
         epoch=seen / job.index.expected_length,
         loss=loss,
         excess_loss=float(stretch.excess) / stretch.steps,
         rate=rate,
-        images_per_second=stretch.steps * job.plan.batch / seconds,
+        images_per_second=stretch.steps * job.plan.batch / stretch.seconds,
     )
 
 
 def _diverged(job: Job, seen: int, rate: float) -> Diverged:
-    saved = f"; the last healthy state is in {job.run.checkpoints}" if job.run is not None else ""
+    saved = job.run is not None and any(job.run.checkpoints.glob("*.pt"))
     return Diverged(
-        f"Loss or weights are no longer finite after {seen:,} pictures at a rate of {rate:.3g}{saved}; "
-        "give a lower --lr, or --set precision=float32."
+        f"Loss or weights are no longer finite after {seen:,} pictures at a rate of {rate:.3g}"
+        f"{f' (the last healthy state is in {job.run.checkpoints})' if job.run and saved else ''}; "
+        "a lower rate or float32 would help."
     )
 
 
@@ -204,7 +209,7 @@ def _save(job: Job, optimiser: torch.optim.Optimizer, stretch: _Stretch, seen: i
         "seen": seen,
         "net": job.net.state_dict(),
         "optimiser": optimiser.state_dict(),
-        "stretch": {"loss": stretch.loss, "excess": stretch.excess, "steps": stretch.steps},
+        "stretch": {"loss": stretch.loss, "excess": stretch.excess, "steps": stretch.steps, "seconds": stretch.seconds},
     }
     save_checkpoint(job.run.checkpoints, seen, state)
 
@@ -220,6 +225,7 @@ def _restore(job: Job, optimiser: torch.optim.Optimizer, stretch: _Stretch) -> i
     job.net.load_state_dict(state["net"])
     optimiser.load_state_dict(state["optimiser"])
     stretch.loss, stretch.excess, stretch.steps = (state["stretch"][name] for name in ("loss", "excess", "steps"))
+    stretch.began -= state["stretch"]["seconds"]
     job.run.cut_log(state["seen"])
     if job.title is not None:
         say(f"{job.title}: going on after {state['seen']:,} pictures")

@@ -62,6 +62,7 @@ class Plan:
             (f"warmup_fraction is 0 to below 1, not {self.warmup_fraction}", not 0 <= self.warmup_fraction < 1),
             (f"weight_decay is 0 or more, not {self.weight_decay}", not self.weight_decay >= 0),
             (f"halvings is 0 or more, not {self.halvings}", self.halvings < 0),
+            (f"momentum is 0 to below 1, not {self.momentum}", not 0 <= self.momentum < 1),
         ):
             if wrong:
                 raise UsageError(f"This plan cannot be carried out: {fault}.")
@@ -82,6 +83,10 @@ class Plan:
         return round(self.images * self.warmup_fraction)
 
 
+IDENTITY = ("task", "data", "design", "start", "law", "threshold", "images", "batch", "seed")
+"""Settings that --set leaves alone: they have flags of their own, or none."""
+
+
 def with_settings(plan: Plan, settings: list[str]) -> Plan:
     """The plan with ``name=value`` changes, nested names dotted (``augment.flip=false``).
 
@@ -93,6 +98,10 @@ def with_settings(plan: Plan, settings: list[str]) -> Plan:
     plain = to_plain(plan)
     for setting in settings:
         name, equals, text = setting.partition("=")
+        if name.strip().split(".")[0] in IDENTITY:
+            raise UsageError(
+                f"--set cannot change {name.strip()}: it follows from the data, the model and other flags."
+            )
         if not equals:
             raise UsageError(f"--set wants name=value, not {setting!r}; for instance --set weight_decay=0.0005.")
         *path, last = name.strip().split(".")

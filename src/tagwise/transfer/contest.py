@@ -47,11 +47,16 @@ class Contest:
             UsageError: ``out`` holds something else, or another comparison.
         """
         state = self._open(out, overwrite)
+
+        def look() -> None:
+            state["test_looks"] += 1
+            write_json(out / COMPARISON_FILE, state)
+
+        self.arena.target.on_look = look
         for name, protocol in self._left(state):
             say(f"{name}, {NAMES[protocol] if name != SCRATCH else 'a net that saw nothing else'}")
             judged = self._judge(name, protocol)
             state["scores"][f"{name}/{protocol}"] = _kept(judged)
-            state["test_looks"] += 1
             state["examples"] = state["examples"] or _examples(judged, self.arena.target)
             write_json(out / COMPARISON_FILE, state)
         return read_comparison(out)

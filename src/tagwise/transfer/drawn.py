@@ -9,19 +9,22 @@ from tagwise.pixels.augment import Augment
 from tagwise.training.plans import Plan, from_scratch
 from tagwise.transfer.comparison import Arena
 
+STRONG = Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2)
+"""Drawn shapes stand at any rotation, so any turn of one is a picture that could have been drawn."""
+
 
 def drawn_scratch(arena: Arena) -> Plan:
-    """The plan that won ``bench/scratch_search.py``, whose results are ``docs/results/scratch_search.json``."""
+    """The plan that won ``bench/scratch_search.py``; ``docs/results/scratch_search.json`` is its record."""
     pictures = len(arena.target.train)
     return from_scratch(
         data=arena.target.train.digest,
-        design=find_design("resnext20_8x4d_small"),
+        design=find_design("resnet8_cifar"),
         view=View(resolution=32, resize=36),
-        images=200 * pictures,
+        images=1000 * pictures,
         batch=min(32, pictures),
-        rate_per_256=0.8,
+        rate_per_256=1.0,
         weight_decay=5e-3,
-        augment=Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2),
+        augment=STRONG,
         precision="bfloat16" if native_bf16(arena.device) else "float32",
         seed=arena.seed,
     )

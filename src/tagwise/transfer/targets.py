@@ -7,9 +7,10 @@ stand beside them), a plain folder of class folders, or a table with a column of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tagwise.base import rng
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
+from tagwise.base.files import sha256_of_file
 from tagwise.base.progress import printable, say
 from tagwise.base.views import View
 from tagwise.corpus.pack import pack
@@ -27,6 +29,10 @@ Classes = NDArray[np.int64]
 
 MAX_UNREADABLE_FRACTION = 0.05
 """Share of a part's pictures that may be unreadable; above it nothing measured on it is trusted."""
+
+
+MAX_SHARED_FRACTION = 0.01
+"""Share of a part's files that may stand among the training pictures too, byte by byte."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,11 +50,16 @@ class Part:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of file names and classes."""
+        """16 hex digits of the files' bytes and the classes, wherever the files lie."""
         digest = hashlib.sha256()
-        for path, kind in zip(self.paths, self.truth.tolist(), strict=True):
-            digest.update(f"{path.parent.name}/{path.name}\0{kind}\n".encode("utf-8", "surrogatepass"))
+        for content, kind in zip(self.contents, self.truth.tolist(), strict=True):
+            digest.update(f"{content} {kind}\n".encode())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def contents(self) -> tuple[str, ...]:
+        """SHA-256 of each file, empty where it cannot be read."""
+        return tuple(map(_content, self.paths))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +81,7 @@ class Target:
         train: What may be learnt from and searched on.
         validation: A part of its own for the search, where the target brings one.
         looks: How often the test part was opened.
+        on_look: Called before each opening, so that a look is on record even if the process dies.
     """
 
     def __init__(
@@ -79,6 +91,7 @@ class Target:
         self._test = test
         self._searching = False
         self.looks = 0
+        self.on_look: Callable[[], None] | None = None
 
     @property
     def test_pictures(self) -> int:
@@ -113,6 +126,8 @@ class Target:
                 f"{self.name} has no test part; put pictures in {self.name}/test, or give --test or --test-fraction."
             )
         self.looks += 1
+        if self.on_look is not None:
+            self.on_look()
         return self._test
 
 
@@ -156,6 +171,7 @@ def open_target(
         if "test" in parts:
             raise UsageError(f"{path} has a test part of its own; leave --test-fraction away.")
         parts["train"], parts["test"] = _split(parts["train"], test_fraction, seed)
+    _refuse_shared(path, parts)
     return Target(
         path.resolve().name, classes, parts["train"], validation=parts.get("validation"), test=parts.get("test")
     )
@@ -244,6 +260,29 @@ def _part(name: str, listed: list[tuple[Path, str]], classes: tuple[str, ...]) -
     return Part(name=name, paths=tuple(path for path, _ in listed), truth=truth)
 
 
+def _content(path: Path) -> str:
+    try:
+        return sha256_of_file(path)
+    except (OSError, ValueError):
+        return ""
+
+
+def _refuse_shared(path: Path, parts: dict[str, Part]) -> None:
+    """Refuses parts that hold the same files: a picture that was learnt from proves nothing."""
+    learnt = set(parts["train"].contents) - {""}
+    for name, part in parts.items():
+        shared = [place for place, content in zip(part.paths, part.contents, strict=True) if content in learnt]
+        if name == "train" or not shared:
+            continue
+        told = (
+            f"{len(shared)} of {len(part):,} {name} pictures of {path} are copies of training pictures, such as "
+            f"{printable(str(shared[0]))}"
+        )
+        if len(shared) > MAX_SHARED_FRACTION * len(part):
+            raise DataRefused(f"{told}; remove them from one of the two.")
+        say(f"{told}; they stay, below {MAX_SHARED_FRACTION:.0%}.")
+
+
 def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
     if not 0 < test_fraction < 1:
         raise UsageError(f"--test-fraction is a share between 0 and 1, not {test_fraction}.")
@@ -254,8 +293,9 @@ def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
         aside[members[: round(len(members) * test_fraction)]] = True
         if not aside[members].any() or aside[members].all():
             raise DataRefused(
-                f"A class of {len(members)} pictures cannot give {test_fraction:.0%} of them to a test part and keep "
-                "some; give more pictures, another --test-fraction, or --test."
+                f"The class of {printable(str(part.paths[members[0]]))} has {len(members)} pictures and cannot give "
+                f"{test_fraction:.0%} of them to a test part and keep some; give more pictures, another "
+                "--test-fraction, or --test."
             )
     return _chosen(part, ~aside, "train"), _chosen(part, aside, "test")
 

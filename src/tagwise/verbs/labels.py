@@ -116,11 +116,11 @@ def labels(
     space, assignment = labelling.space, labelling.assignment
     _refuse_empty(space)
     fates_file = out.with_name(f"{out.name}.fates.csv")
+    chosen = choose_threshold(assignment.ids, assignment.offsets, space.counts, law, threshold)
+    report = report_laws(assignment.ids, assignment.offsets, space.counts, law, chosen)
     if explain is None:
         _save(space, out, overwrite)
         _save_fates(labelling.fates, fates_file)
-    chosen = choose_threshold(assignment.ids, assignment.offsets, space.counts, law, threshold)
-    report = report_laws(assignment.ids, assignment.offsets, space.counts, law, chosen)
     return LabelsResult(
         space_file=out,
         fates_file=fates_file,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tagwise.verbs.labels import LabelsResult
     from tagwise.verbs.predict import PredictResult
 
-PICTURES = 6_000
+PICTURES = 8_000
 TRAIN_PER_CLASS = 10
 TEST_PER_CLASS = 100
 IMAGES = "80k"

@@ -50,7 +50,7 @@ def best_gain(comparison: Comparison) -> tuple[ScoreRow, Gain] | None:
     rows = [row for row in comparison.rows if (row.model, row.protocol) in gains]
     if not rows:
         return None
-    best = max(rows, key=lambda row: (row.hold_out_accuracy or 0.0, row.accuracy))
+    best = max(rows, key=lambda row: row.hold_out_accuracy or 0.0)  # the first of equals, never by the test
     return best, gains[best.model, best.protocol]
 
 

@@ -89,7 +89,7 @@ def train(
         resolution=resolution,
         data=opened.train.digest,
         images=parse_images(images, len(opened.train)),
-        batch=min(batch or 32, len(opened.train)),
+        batch=min(32, len(opened.train)) if batch is None else batch,
         lr=lr,
         seed=seed,
         settings=set_ or [],
