@@ -38,7 +38,7 @@ VALIDATION_PER_CLASS = 60
 DESIGNS = ("resnext20_8x4d_small", "resnext20_6x4d_small", "resnet8_cifar")
 DECAYS = (5e-3,)
 FIRST = {"rate_per_256": 0.5, "epochs": 150}
-RATES = (1.0, 2.0)
+RATES = (1.0,)
 EPOCHS = (400, 1000)
 AUGMENTS = {
     "shifts, flips and any turn": Augment(smallest_area_fraction=0.79, aspect=1.0, turn_degrees=180),

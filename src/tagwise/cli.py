@@ -45,8 +45,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         build_app()([argument for argument in arguments if argument != "--debug"])
-    except CycloptsError:
-        return 2  # cyclopts has said what is wrong
+    except CycloptsError as error:
+        return _failed(error, " ".join(str(error).split()), 2, debug)
     except TagwiseError as error:
         return _failed(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
@@ -70,7 +70,7 @@ def build_app() -> App:
         console=_console(sys.stdout),
         error_console=_console(sys.stderr),
         exit_on_error=False,
-        print_error=True,
+        print_error=False,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )

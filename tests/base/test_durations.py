@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagwise.base.durations import clock, parse_images
+from tagwise.base.durations import LONGEST, clock, parse_images
 from tagwise.base.errors import UsageError
 
 
@@ -41,6 +41,19 @@ def test_what_is_no_length_is_wrong_use(text: str) -> None:
 def test_less_than_a_picture_is_wrong_use(text: str) -> None:
     with pytest.raises(UsageError, match="less than one picture"):
         parse_images(text, epoch_images=40)
+
+
+@pytest.mark.parametrize(
+    "text", ["1e999", "1e308b", "1e16", "1000000.1b", "9" * 400, "1e999k", "1" + "0" * 400 + " epochs"]
+)
+def test_more_than_anything_can_see_is_wrong_use(text: str) -> None:
+    """Not a crash at infinity, nor a training that never ends."""
+    with pytest.raises(UsageError, match=r"is more than the longest training, 1e\+15 pictures"):
+        parse_images(text, epoch_images=40)
+
+
+def test_the_longest_training_is_a_length() -> None:
+    assert parse_images("1e15", 40) == parse_images("1,000,000b", 40) == LONGEST
 
 
 @given(st.integers(1, 10**12))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.files import (
+    TEMPORARY_PREFIX,
     claim_folder,
     harmless,
     open_atomically,
@@ -151,13 +152,29 @@ def test_a_folder_of_ours_stays_until_overwrite(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_what_a_killed_process_left_half_written_goes_when_the_folder_is_claimed(tmp_path: Path) -> None:
+    kept = ["checkpoints/8.pt", "plan.json"]
+    for name in (*kept, f"{TEMPORARY_PREFIX}a", f"checkpoints/{TEMPORARY_PREFIX}b"):
+        write_text(tmp_path / name, name)
+    claim_folder(tmp_path, "plan.json")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == kept
+
+
+def test_a_process_that_was_killed_before_its_marker_stood_leaves_the_folder_free(tmp_path: Path) -> None:
+    write_text(tmp_path / f"{TEMPORARY_PREFIX}a", "half of it")
+    claim_folder(tmp_path, "plan.json")
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_is_not_ours_is_never_taken(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / f"{TEMPORARY_PREFIX}a").write_text("somebody's")
     with pytest.raises(UsageError, match=r"holds something else \(no plan\.json, but thesis\.tex\)"):
         claim_folder(tmp_path, "plan.json", overwrite=overwrite)
     with pytest.raises(UsageError, match=r"thesis\.tex is a file; give -o a folder"):
         claim_folder(tmp_path / "thesis.tex", "plan.json", overwrite=overwrite)
+    assert names(tmp_path) == [f"{TEMPORARY_PREFIX}a", "thesis.tex"]
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 

@@ -21,7 +21,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tagwise.base.errors import Interrupted, TagwiseError
+from tagwise.base.errors import Diverged, Interrupted
 from tagwise.nets import find_design
 from tagwise.pixels.batches import LabelledPictures
 from tagwise.tags.epoch import EpochIndex
@@ -53,6 +53,7 @@ Result = tuple[dict[str, bytes], list[tuple[float, ...]]]
 STEPS = tiny_plan().steps
 STRETCH = 4
 """Steps of a log line, once ``few_log_lines`` has acted."""
+REMEDY = "no longer finite after .* pictures at a rate of .*; a lower rate or float32 would help"
 
 
 @pytest.fixture(autouse=True)
@@ -270,10 +271,13 @@ def sick_at(step: int, *, gradient_only: bool) -> AbstractContextManager[None]:
 def test_a_loss_that_is_no_number_stops_the_run_and_no_checkpoint_holds_it(
     tmp_path: Path, step: int, gradient_only: bool
 ) -> None:
-    with sick_at(step, gradient_only=gradient_only), pytest.raises(TagwiseError, match="--lr") as caught:
+    with sick_at(step, gradient_only=gradient_only), pytest.raises(Diverged, match=REMEDY) as caught:
         train(tiny_job(tmp_path))
     assert caught.value.exit_code == 1
-    for path in (tmp_path / "checkpoints").glob("*.pt"):
+    saved = list((tmp_path / "checkpoints").glob("*.pt"))
+    assert bool(saved) == (step > epoch_ends()[0])
+    assert (str(tmp_path / "checkpoints") in str(caught.value)) == bool(saved), "named where there is one to go on from"
+    for path in saved:
         state = torch.load(path, weights_only=True)
         assert all(torch.isfinite(tensor).all() for tensor in state["net"].values())
         assert state["seen"] <= 8 * step
@@ -284,10 +288,15 @@ def test_a_signal_in_a_sick_step_does_not_say_that_all_is_saved(tmp_path: Path) 
         signal.raise_signal(signal.SIGTERM)
         return tag_loss(kind, logits_BV * math.nan, ids, offsets)
 
-    with with_loss(sick), pytest.raises(TagwiseError, match="--lr") as caught:
+    with with_loss(sick), pytest.raises(Diverged, match=REMEDY) as caught:
         train(tiny_job(tmp_path))
-    assert not isinstance(caught.value, Interrupted)
+    assert "checkpoints" not in str(caught.value)
     assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_training_without_a_run_says_that_it_diverged() -> None:
+    with sick_at(1, gradient_only=False), pytest.raises(Diverged, match=REMEDY):
+        train(tiny_job())
 
 
 def test_w15_the_rate_of_each_line_is_that_of_its_last_steps_middle(undisturbed: Result) -> None:

@@ -13,6 +13,7 @@ from tagwise.base.errors import UsageError
 from tagwise.base.settings import digest, from_plain, to_plain
 from tagwise.nets import find_design
 from tagwise.training.plans import (
+    IDENTITY,
     PRETRAINING,
     Plan,
     find_recipe,
@@ -63,6 +64,9 @@ def test_w15_the_recipe_of_the_paper_scales_to_its_rate() -> None:
         ({"warmup_fraction": float("nan")}, "warmup_fraction"),
         ({"weight_decay": -1e-9}, "weight_decay is 0 or more"),
         ({"halvings": -1}, "halvings is 0 or more"),
+        ({"momentum": 1.0}, "momentum is 0 to below 1, not 1.0"),
+        ({"momentum": -0.1}, "momentum is 0 to below 1, not -0.1"),
+        ({"momentum": float("nan")}, "momentum is 0 to below 1, not nan"),
     ],
 )
 def test_what_cannot_be_carried_out_is_refused(changes: dict[str, Any], fault: str) -> None:
@@ -77,11 +81,12 @@ def test_what_cannot_be_carried_out_is_refused(changes: dict[str, Any], fault: s
         ("weight_decay = 1", "weight_decay", 1.0),
         ("precision=bfloat16", "precision", "bfloat16"),
         ('precision="bfloat16"', "precision", "bfloat16"),
-        ("law=natural", "law", "natural"),
-        ("threshold=null", "threshold", None),
+        ("loss=sigmoid", "loss", "sigmoid"),
+        ("rate_per_256=0.3", "rate_per_256", 0.3),
+        ("momentum=0", "momentum", 0.0),
         ("augment.flip=false", "augment.flip", False),
-        ("design.stem_widths=[8, 8]", "design.stem_widths", [8, 8]),
-        ("seed=7", "seed", 7),
+        ("view.mean=[0.5, 0.5, 0.5]", "view.mean", [0.5, 0.5, 0.5]),
+        ("halvings=7", "halvings", 7),
     ],
 )
 def test_settings_by_name(setting: str, name: str, value: object) -> None:
@@ -91,7 +96,7 @@ def test_settings_by_name(setting: str, name: str, value: object) -> None:
     *path, last = name.split(".")
     for step in path:
         place = place[step]
-    assert place[last] != value or setting == "law=natural"
+    assert place[last] != value
     place[last] = value
     assert json.dumps(changed) == json.dumps(expected), "and nothing else changes"
 
@@ -101,15 +106,17 @@ def test_settings_by_name(setting: str, name: str, value: object) -> None:
     [
         ("weight_decya=1", "no setting 'weight_decya' in a plan; the nearest .*weight_decay"),
         ("augment.flipp=true", r"no setting 'augment\.flipp' in a plan; the nearest .*augment\.flip"),
-        ("batch.size=3", "no setting 'batch.size'"),
+        ("momentum.size=3", r"no setting 'momentum\.size'"),
         ("=3", "no setting ''"),
         ("weight_decay", "wants name=value"),
-        ("batch=many", "--set does not fit"),
-        ("batch=1.5", "--set does not fit"),
-        ("law=sqr", "--set does not fit"),
+        ("halvings=many", "--set does not fit"),
+        ("halvings=1.5", "--set does not fit"),
+        ("momentum=null", "--set does not fit"),
+        ("precision=float16", "--set does not fit"),
         ("augment.flip=1", "--set does not fit"),
         ("augment=3", "--set does not fit"),
-        ("batch=0", "batch is 1 or more"),
+        ("rate_per_256=0", "rate_per_256 is above 0"),
+        ("momentum=1", "momentum is 0 to below 1"),
         ("view.resolution=9999", "resolution is 8 to 4096"),
     ],
 )
@@ -118,6 +125,18 @@ def test_p1_wrong_settings_are_one_sentence_with_the_nearest_name(setting: str, 
         with_settings(tiny_plan(), [setting])
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*IDENTITY, "design.stem_widths", "design.depths"])
+def test_what_says_which_training_it_is_cannot_be_set(name: str) -> None:
+    """A run whose plan says another batch, law or seed than its flags would be a run nobody asked for."""
+    for setting in (f"{name}=1", f" {name} = null"):
+        with pytest.raises(UsageError, match=f"--set cannot change {name}: "):
+            with_settings(tiny_plan(), ["momentum=0.8", setting])
+
+
+def test_what_says_which_training_it_is_are_settings_of_a_plan() -> None:
+    assert {*IDENTITY, "momentum"} <= to_plain(tiny_plan()).keys()
 
 
 @given(st.text(max_size=30))

@@ -190,6 +190,14 @@ def test_the_final_run_sees_the_whole_training_part_and_the_better_plan(
     assert row.settings["rate_per_256"] == 4.0
 
 
+def test_a_plan_that_diverges_loses_and_the_search_goes_on(
+    birds: Target, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = judge_training(arena_of(birds, tmp_path), "scratch", plans(1e30, 4.0), None).row
+    assert (row.settings["rate_per_256"], row.tried) == (4.0, 2)
+    assert "would help. The search goes on without this plan." in capsys.readouterr().err
+
+
 def test_a_single_plan_needs_no_search(birds: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
 

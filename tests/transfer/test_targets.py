@@ -30,7 +30,7 @@ def write_table(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 def test_train_and_test_folders(tmp_path: Path, fill: Fill) -> None:
     fill(tmp_path / "birds" / "train", wren=3, owl=2)
-    fill(tmp_path / "birds" / "test", wren=1, owl=4)
+    fill(tmp_path / "birds" / "test", seed=1, wren=1, owl=4)
     target = open_target(tmp_path / "birds")
     assert (target.name, target.classes, target.test_pictures) == ("birds", ("owl", "wren"), 5)
     assert target.validation is None
@@ -43,8 +43,8 @@ def test_train_and_test_folders(tmp_path: Path, fill: Fill) -> None:
 
 @pytest.mark.parametrize("name", ["val", "validation"])
 def test_a_validation_part_beside_them(tmp_path: Path, fill: Fill, name: str) -> None:
-    for part in ("train", "test", name):
-        fill(tmp_path / part, wren=2, owl=2)
+    for seed, part in enumerate(("train", "test", name)):
+        fill(tmp_path / part, seed=seed, wren=2, owl=2)
     target = open_target(tmp_path)
     assert target.validation is not None
     assert (target.validation.name, len(target.validation)) == ("validation", 4)
@@ -85,7 +85,7 @@ def test_a_fraction_is_set_aside_from_each_class(tmp_path: Path, fill: Fill) -> 
 
 def test_a_test_folder_elsewhere(tmp_path: Path, fill: Fill) -> None:
     fill(tmp_path / "mine", wren=2, owl=2)
-    fill(tmp_path / "theirs", wren=3, owl=1)
+    fill(tmp_path / "theirs", seed=1, wren=3, owl=1)
     target = open_target(tmp_path / "mine", test=tmp_path / "theirs")
     assert target.open_test().truth.tolist() == [0, 1, 1, 1]
 
@@ -99,7 +99,8 @@ def test_tables_with_a_column_of_classes(tmp_path: Path, fill: Fill, capsys: pyt
     assert names_of(target.train, target) == ["wren/000.png", "wren/001.png", "owl/000.png", "owl/001.png"]
     assert target.name == "birds.csv"
     assert "1 rows of birds.csv name no picture" in capsys.readouterr().err
-    test = write_table(tmp_path / "test.csv", rows[:3])
+    fill(tmp_path / "unseen", seed=1, wren=2, owl=1)
+    test = write_table(tmp_path / "test.csv", [(f"unseen/{picture}", kind) for picture, kind in rows[:3]])
     target = open_target(table, class_column="species", picture_column="file", test=test)
     assert target.open_test().truth.tolist() == [1, 1, 0]
 
@@ -161,7 +162,7 @@ def test_one_class_is_no_target(tmp_path: Path, fill: Fill) -> None:
 )
 def test_parts_of_different_classes_are_refused(tmp_path: Path, fill: Fill, test: dict[str, int], message: str) -> None:
     fill(tmp_path / "train", wren=2, owl=2)
-    fill(tmp_path / "test", **test)
+    fill(tmp_path / "test", seed=1, **test)
     with pytest.raises(DataRefused, match=f"The test part .* differs from train {message}") as caught:
         open_target(tmp_path)
     assert caught.value.exit_code == 3
@@ -170,7 +171,7 @@ def test_parts_of_different_classes_are_refused(tmp_path: Path, fill: Fill, test
 def test_a_fraction_needs_two_pictures_a_class(tmp_path: Path, fill: Fill) -> None:
     fill(tmp_path, wren=9, owl=1)
     for fraction in (0.2, 0.9):
-        with pytest.raises(DataRefused, match=r"A class of [19] pictures cannot give"):
+        with pytest.raises(DataRefused, match=r"The class of .*/(owl|wren)/00\d\.png has [19] pictures and cannot"):
             open_target(tmp_path, test_fraction=fraction)
 
 
@@ -183,7 +184,7 @@ def test_a_fraction_is_a_share(tmp_path: Path, fill: Fill, fraction: float) -> N
 def test_two_test_parts_are_one_too_many(tmp_path: Path, fill: Fill) -> None:
     whole, plain = tmp_path / "whole", fill(tmp_path / "plain", wren=4, owl=4)
     fill(whole / "train", wren=2, owl=2)
-    fill(whole / "test", wren=2, owl=2)
+    fill(whole / "test", seed=1, wren=2, owl=2)
     with pytest.raises(UsageError, match="leave --test away"):
         open_target(whole, test=plain)
     with pytest.raises(UsageError, match="leave --test-fraction away"):
@@ -254,6 +255,77 @@ def test_w18_the_digest_tells_splits_apart_without_a_look(tmp_path: Path, fill: 
         Part(name="test", paths=test.paths, truth=1 - test.truth),
     ):
         assert changed.digest != digest
+
+
+def test_w18_a_changed_test_picture_is_another_test_part(tmp_path: Path, fill: Fill) -> None:
+    """The digest is of what the files hold: a new picture under the old name is not the old one."""
+    fill(tmp_path / "train", wren=2, owl=2)
+    fill(tmp_path / "test", seed=1, wren=2, owl=2)
+    before = open_target(tmp_path)
+    fill(tmp_path / "test", seed=2, owl=1)
+    after = open_target(tmp_path)
+    assert after.train.digest == before.train.digest
+    assert after.test_digest != before.test_digest
+
+
+def test_w18_a_look_is_on_record_before_the_part_is_handed_out(tmp_path: Path, fill: Fill) -> None:
+    target = open_target(fill(tmp_path, wren=4, owl=4), test_fraction=0.5)
+
+    def full_disk() -> None:
+        raise TagwiseError("The disk is full.")
+
+    target.on_look = full_disk
+    with pytest.raises(TagwiseError, match="disk is full"):
+        target.open_test()
+    seen: list[int] = []
+    target.on_look = lambda: seen.append(target.looks)
+    with pytest.raises(TagwiseError, match="during a search"), target.searching():
+        target.open_test()
+    target.open_test()
+    assert seen == [2], "one look each, and none while a search is refused one"
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_part_that_equals_train_is_refused(tmp_path: Path, fill: Fill, part: str) -> None:
+    """The trap in which every score is perfect."""
+    fill(tmp_path / "train", wren=3, owl=3)
+    fill(tmp_path / "test", seed=1, wren=3, owl=3)
+    shutil.copytree(tmp_path / "train", tmp_path / part, dirs_exist_ok=True)
+    with pytest.raises(DataRefused, match=f"6 of 6 {part} pictures of .* are copies of training pictures") as caught:
+        open_target(tmp_path)
+    assert caught.value.exit_code == 3
+    assert f"{tmp_path / part}" in str(caught.value)
+
+
+def test_the_training_pictures_themselves_are_no_test_part(tmp_path: Path, fill: Fill) -> None:
+    fill(tmp_path, wren=3, owl=3)
+    with pytest.raises(DataRefused, match="6 of 6 test pictures"):
+        open_target(tmp_path, test=tmp_path)
+
+
+def test_a_picture_that_lies_there_many_times_is_no_test_part_of_itself(tmp_path: Path, fill: Fill) -> None:
+    fill(tmp_path, wren=1, owl=1)
+    for kind in ("wren", "owl"):
+        for number in range(1, 10):
+            shutil.copy(tmp_path / kind / "000.png", tmp_path / kind / f"{number:03d}.png")
+    with pytest.raises(DataRefused, match="8 of 8 test pictures"):
+        open_target(tmp_path, test_fraction=0.4)
+
+
+def test_one_copy_in_a_hundred_is_said_and_two_are_refused(
+    tmp_path: Path, fill: Fill, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under any name and class: bytes decide."""
+    fill(tmp_path / "train", wren=2, owl=2)
+    fill(tmp_path / "test", seed=1, wren=50, owl=50)
+    shutil.copy(tmp_path / "train" / "wren" / "001.png", tmp_path / "test" / "owl" / "007.png")
+    assert open_target(tmp_path).test_pictures == 100
+    talk = capsys.readouterr().err
+    assert "1 of 100 test pictures" in talk
+    assert "owl/007.png" in talk
+    shutil.copy(tmp_path / "train" / "owl" / "000.png", tmp_path / "test" / "wren" / "040.png")
+    with pytest.raises(DataRefused, match="2 of 100 test pictures"):
+        open_target(tmp_path)
 
 
 @given(st.lists(st.integers(0, 4), max_size=60), st.integers(2, 6), st.integers(0, 99))

@@ -192,7 +192,9 @@ def test_a_class_of_one_picture_can_be_learnt_but_not_split(road: Road, here: He
     for path in sorted(min((tmp_path / "target").iterdir()).iterdir())[1:]:
         path.unlink()
     given = ("train", tmp_path / "target", "--from", road / "runs/a", "--images", "64", "--device", "cpu")
-    one_sentence(here(*given, "-o", tmp_path / "run", "--test-fraction", "0.25"), 3, "A class of 1 pictures")
+    one_sentence(
+        here(*given, "-o", tmp_path / "run", "--test-fraction", "0.25"), 3, "has 1 pictures and cannot give 25%"
+    )
     assert here(*given, "-o", tmp_path / "run", "--set", "precision=float32").code == 0
     done = here(
         *("compare", tmp_path / "target", "--test", road / "target/test", "--model", road / "runs/a"),
@@ -207,6 +209,22 @@ def test_a_single_class_is_no_target(road: Road, here: Here, tmp_path: Path) -> 
     shutil.copytree(first, tmp_path / "target" / first.name)
     done = here("train", tmp_path / "target", "-o", tmp_path / "run", "--device", "cpu")
     one_sentence(done, 3, "has 1 class; a target needs at least two")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("--pictures", "199", "--pictures is 200 to 1,000,000, not 199"),
+        ("--test-per-class", "0", "--test-per-class is 1 to 1,000,000, not 0"),
+        ("--images", "63", "--images is at least one batch of 64 pictures, not 63"),
+        ("--images", "1e999", "'1e999' is more than the longest training"),
+    ],
+)
+def test_a_quickstart_that_is_too_small_or_endless_draws_nothing(
+    here: Here, tmp_path: Path, flag: str, value: str, told: str
+) -> None:
+    one_sentence(here("quickstart", "-o", tmp_path / "quickstart", flag, value), 2, told)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---------------------------------------------------------------- where things go

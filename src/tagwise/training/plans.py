@@ -141,8 +141,8 @@ def small_pretraining(**facts: object) -> Plan:
     settings: dict[str, object] = {
         "task": "pretrain",
         "batch": 64,
-        "rate_per_256": 1.0,
-        "weight_decay": 1.5e-3,
+        "rate_per_256": 1.2,
+        "weight_decay": 1e-3,
         "augment": GENTLE,
     }
     return Plan(**{**settings, **facts})  # type: ignore[arg-type]

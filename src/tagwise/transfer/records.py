@@ -22,8 +22,6 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 NAMES: dict[Protocol, str] = {"knn": "kNN", "linear": "linear probe", "train": "fine-tuning"}
 """Protocols as people read them."""
 
-ANSWERS = ("rows", "predicted", "right")
-
 SCRATCH = "scratch"
 """The rival's name: a net trained on the target alone."""
 

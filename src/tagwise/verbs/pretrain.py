@@ -100,7 +100,7 @@ def pretrain(
     from tagwise.tags.law_report import report_laws
     from tagwise.tags.space import LabelSpace
     from tagwise.training.loop import Job, train
-    from tagwise.training.models import load_model
+    from tagwise.training.models import MODEL_FILE, load_model, save_model
     from tagwise.training.runs import open_run
     from tagwise.verbs.labels import choose_threshold, law_facts
 
@@ -143,8 +143,9 @@ def pretrain(
         index = EpochIndex.build(ids, offsets, counts, law, chosen)
         run.write(LAWS_FILE, {"statistics": law_facts(report), **_curves(space, report)})
         train(Job(plan=plan, net=net, pictures=pictures, index=index, device=where, run=run, title="pretraining"))
-        _finish(run, net, space, start)
-        run.write(EXAMPLES_FILE, _examples(run, opened, space, assignment, where))
+        finished = _finish(run, net, space, start)
+        run.write(EXAMPLES_FILE, _examples(finished, plan.seed, opened, space, assignment, where))
+        save_model(out / MODEL_FILE, net, finished.facts)  # last: it makes the run a finished one
     scores = run.read(SCORES_FILE) or {}
     facts |= {name.replace("_", " "): f"{value:,.4g}" for name, value in scores.items()}
     return RunResult(folder=out, facts=facts, finished=True, scores=scores)
@@ -282,8 +283,9 @@ def _curves(space: LabelSpace, report: Any) -> dict[str, Any]:
     }
 
 
-def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> None:
-    from tagwise.training.models import MODEL_FILE, ModelFacts, save_model
+def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> Model:
+    """Writes the scores; returns the net with what is to be known of it."""
+    from tagwise.training.models import Model, ModelFacts
 
     plan, log = run.plan, run.log()
     last = log[-max(1, len(log) // 20) :]
@@ -306,19 +308,21 @@ def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> None:
         lineage=(*(start.facts.lineage if start else ()), f"tags, {plan.law} law, {plan.images:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
-    save_model(run.folder / MODEL_FILE, net, facts)
     say(f"trained in {clock(seconds)}, {scores['images_per_second']:,.0f} pictures/s")
+    return Model(net=net, facts=facts, name=run.folder.name, digest="")
 
 
-def _examples(run: Any, corpus: Any, space: LabelSpace, assignment: Any, device: Any) -> list[dict[str, Any]]:
+def _examples(
+    model: Model, seed: int, corpus: Any, space: LabelSpace, assignment: Any, device: Any
+) -> list[dict[str, Any]]:
     """Some tagged pictures: what people wrote, which labels that gave, and what the model says."""
     from tagwise.base import rng
     from tagwise.transfer.tagger import Tagger
 
     labelled = assignment.offsets[1:] > assignment.offsets[:-1]
-    rows = rng.stream(run.plan.seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES]
+    rows = rng.stream(seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES]
     paths, table = corpus.picture_paths(), corpus.tag_table()
-    tagger = Tagger(str(run.folder), top=4, device=str(device))
+    tagger = Tagger(model, top=4, device=str(device))
     return [
         {
             "picture": str(paths[row].absolute()),

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 PICTURES = 8_000
 TRAIN_PER_CLASS = 10
 TEST_PER_CLASS = 100
-IMAGES = "80k"
+IMAGES = "100k"
 """Pictures seen in each pretraining."""
 MIN_COUNT = 12
 DESIGN = "resnext20_8x4d_small"
 RESOLUTION = 32
+BATCH = 64
 TURNS = "augment.turn_degrees=20"
 LAWS = ("natural", "sqrt")
 T = TypeVar("T")
@@ -99,6 +100,7 @@ def quickstart(
     from tagwise.verbs.predict import predict
     from tagwise.verbs.pretrain import pretrain
 
+    _refuse_too_small(pictures, test_per_class, images)
     began = time.monotonic()
     drawn = _draw(out, seed, pictures, test_per_class, overwrite)
     corpus, space_file = out / "corpus", out / "space.json"
@@ -106,7 +108,14 @@ def quickstart(
     space = _do(labels, corpus, out=space_file, min_count=MIN_COUNT, aliases=drawn / "aliases.tsv")
     say(str(space))
     for law in LAWS:
-        settings = {"design": DESIGN, "recipe": "small", "resolution": RESOLUTION, "images": images, "seed": seed}
+        settings = {
+            "design": DESIGN,
+            "recipe": "small",
+            "resolution": RESOLUTION,
+            "batch": BATCH,
+            "images": images,
+            "seed": seed,
+        }
         _do(pretrain, corpus, labels=space_file, out=out / law, law=law, **settings, device=device, set_=[TURNS])
     comparison = _compare(out, seed, device)
     tagged = _do(predict, [drawn / "new"], model=str(out / "sqrt"), top=4, device=device)
@@ -119,6 +128,17 @@ def quickstart(
         report=page,
         seconds=time.monotonic() - began,
     )
+
+
+def _refuse_too_small(pictures: int, test_per_class: int, images: str) -> None:
+    from tagwise.base.durations import parse_images
+    from tagwise.base.errors import UsageError
+
+    for flag, value, least in (("pictures", pictures, 200), ("test-per-class", test_per_class, 1)):
+        if not least <= value <= 1_000_000:
+            raise UsageError(f"--{flag} is {least:,} to 1,000,000, not {value:,}.")
+    if parse_images(images, pictures) < BATCH:
+        raise UsageError(f"--images is at least one batch of {BATCH} pictures, not {images}.")
 
 
 def _do(verb: Callable[..., T], thing: Any, **flags: Any) -> T:
