@@ -183,13 +183,13 @@ def _draw_chunk(scenes: Scenes, generator: np.random.Generator) -> NDArray[np.ui
     n = len(scenes)
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) + np.float32(0.5)
     canvas = _backgrounds(scenes.backgrounds, generator)
-    for _ in range(2):
+    for _ in range(5):
         _add_distractors(canvas, x, y, generator)
     radius = generator.uniform(0.24, 0.40, (n, 1, 1)).astype(np.float32) * SIDE
     centre = (generator.uniform(-1, 1, (2, n, 1, 1)) * (0.47 * SIDE - radius).clip(2) + SIDE / 2).astype(np.float32)
     turn = generator.uniform(0, 2 * np.pi, (n, 1, 1)).astype(np.float32)
     dx, dy = (x - centre[0]) / radius, (y - centre[1]) / radius
-    u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
+    u, v = _bent(dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn), generator)
     distance = _distances(scenes.shapes, u, v)
     shadow = _distances(scenes.shapes, *_shifted(u, v, turn, -0.12))
     canvas *= 1 - 0.38 * np.clip(0.5 - shadow * 6, 0, 1)[..., None]
@@ -198,6 +198,16 @@ def _draw_chunk(scenes: Scenes, generator: np.random.Generator) -> NDArray[np.ui
     canvas = canvas * (1 - coverage) + ink * coverage
     canvas += generator.normal(0, 4, canvas.shape).astype(np.float32)
     return canvas.clip(0, 255).astype(np.uint8)
+
+
+def _bent(u: Array, v: Array, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Stretched, sheared and waved coordinates: no two things of a kind have quite the same outline."""
+    n = len(u)
+    stretch, shear, wave, phase = (
+        generator.uniform(low, high, (n, 1, 1)).astype(np.float32)
+        for low, high in ((0.72, 1.38), (-0.35, 0.35), (0.0, 0.16), (0.0, 2 * np.pi))
+    )
+    return u * stretch + shear * v + wave * np.sin(3 * v + phase), v / stretch + wave * np.sin(3 * u - phase)
 
 
 def _shifted(u: Array, v: Array, turn: Array, by: float) -> tuple[Array, Array]:
@@ -230,7 +240,7 @@ def _backgrounds(kinds: NDArray[np.int64], generator: np.random.Generator) -> Ar
 def _add_distractors(canvas: Array, x: Array, y: Array, generator: np.random.Generator) -> None:
     """One small blob in about two thirds of the pictures, drawn in place."""
     n = len(canvas)
-    radius = generator.uniform(1.5, 4.5, (n, 1, 1)).astype(np.float32) * (generator.random((n, 1, 1)) < 0.66)
+    radius = generator.uniform(1.5, 6.0, (n, 1, 1)).astype(np.float32) * (generator.random((n, 1, 1)) < 0.66)
     cx, cy = generator.uniform(0, SIDE, (2, n, 1, 1)).astype(np.float32)
     stretch = generator.uniform(0.6, 1.6, (n, 1, 1)).astype(np.float32)
     coverage = np.clip(radius - np.hypot((x - cx) * stretch, y - cy), 0, 1)[..., None] * (radius > 0)[..., None]
@@ -244,7 +254,9 @@ def _inks(scenes: Scenes, u: Array, v: Array, radius: Array, generator: np.rando
     base = (base + generator.normal(0, 10, base.shape)).astype(np.float32)[:, None, None]
     bright = base.mean(-1, keepdims=True) > 150
     second = np.where(bright, base * np.float32(0.42), base * np.float32(0.3) + np.float32(172))
-    frequency = generator.uniform(6.5, 8.5, (len(scenes), 1, 1)).astype(np.float32)
+    contrast = generator.uniform(0.45, 1.0, (len(scenes), 1, 1, 1)).astype(np.float32)
+    second = base + (second - base) * contrast
+    frequency = generator.uniform(5.5, 10.0, (len(scenes), 1, 1)).astype(np.float32)
     waves = {
         "plain": np.full_like(u, -1),
         "striped": np.sin(frequency * u),
