@@ -100,7 +100,7 @@ class Target:
 
     @property
     def test_digest(self) -> str | None:
-        """Digest of the test part's names and classes, which does not look at its pictures."""
+        """Digest of the test part's files and classes; nothing is decoded for it, so it is no look."""
         return None if self._test is None else self._test.digest
 
     @contextmanager
@@ -140,7 +140,7 @@ def open_target(
     class_column: str | None = None,
     seed: int = 0,
 ) -> Target:
-    """Reads a target's names and classes; no picture is opened.
+    """Reads a target's names and classes; files are compared, no picture is decoded.
 
     Args:
         path: A folder or a table.
@@ -152,7 +152,8 @@ def open_target(
 
     Raises:
         UsageError: No such target, or its form is not clear.
-        DataRefused: There are fewer than two classes, or the parts' classes differ.
+        DataRefused: There are fewer than two classes, the parts' classes differ, or more than
+            ``MAX_SHARED_FRACTION`` of a part are copies of training pictures.
     """
     columns = Columns(picture=picture_column, tags=class_column, separator="none")
     if test is not None and test_fraction is not None:
