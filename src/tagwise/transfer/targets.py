@@ -238,7 +238,8 @@ def _read_pictures(path: Path, columns: Columns) -> list[tuple[Path, str]]:
         named = [post for post in posts if post.picture != path.parent]
         if len(named) < len(posts):
             say(f"{len(posts) - len(named):,} rows of {printable(path.name)} name no picture and are passed over.")
-        return [(post.picture, post.tags[0]) for post in named]
+        # A cell is one class, even where it looks like the glued tags that the reader has split.
+        return [(post.picture, "".join(post.tags)) for post in named]
     posts = list(open_source(path, None).posts())
     return [(post.picture, post.tags[0]) for post in posts if post.tags]
 

@@ -261,7 +261,7 @@ def _tags(cell: str, separator: str | None) -> list[str]:
     if not cell:
         return []
     if separator == WHOLE_CELL:
-        return [cell]
+        return split_tags([cell])
     if separator == LISTS and not _is_json_list(cell):
         raise DataRefused(f"{printable(cell, 60)!r} is no JSON list; correct it, or name another --separator.")
     return split_tags(cell, separator)
