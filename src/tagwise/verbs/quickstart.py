@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PICTURES = 8_000
 TRAIN_PER_CLASS = 10
 TEST_PER_CLASS = 100
-IMAGES = "80k"
+IMAGES = "64k"
 """Pictures seen in each pretraining."""
 MIN_COUNT = 12
 DESIGN = "resnext20_8x4d_small"
