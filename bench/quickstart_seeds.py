@@ -42,17 +42,17 @@ def summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
     for row in runs[0]["rows"]:
         entry = f"{row['model']}/{row['protocol']}"
         accuracies = [100 * _find(run["rows"], row)["accuracy"] for run in runs]
-        summary[entry] = _spread("accuracy", accuracies)
+        summary[entry] = {"accuracy": _spread(accuracies)}
         if row["model"] != SCRATCH:
-            summary[entry] |= _spread("gain", [_find(run["gains"], row)["points"] for run in runs])
-    summary["chosen by hold-out"] = _spread("gain", [run["chosen_by_hold_out"]["points"] for run in runs])
+            summary[entry]["gain"] = _spread([_find(run["gains"], row)["points"] for run in runs])
+    summary["chosen by hold-out"] = {"gain": _spread([run["chosen_by_hold_out"]["points"] for run in runs])}
     for protocol in {row["protocol"] for row in runs[0]["rows"] if row["model"] != SCRATCH}:
         laws = {"sqrt": {"model": "sqrt", "protocol": protocol}, "natural": {"model": "natural", "protocol": protocol}}
         values = [
             100 * (_find(run["rows"], laws["sqrt"])["accuracy"] - _find(run["rows"], laws["natural"])["accuracy"])
             for run in runs
         ]
-        summary[f"sqrt less natural/{protocol}"] = _spread("gain", values)
+        summary[f"sqrt less natural/{protocol}"] = {"gain": _spread(values)}
     return summary
 
 
@@ -60,9 +60,9 @@ def _find(entries: list[dict[str, Any]], like: dict[str, Any]) -> dict[str, Any]
     return next(e for e in entries if (e["model"], e["protocol"]) == (like["model"], like["protocol"]))
 
 
-def _spread(name: str, values: list[float]) -> dict[str, Any]:
+def _spread(values: list[float]) -> dict[str, Any]:
     mean, sd = mean_and_sd(values)
-    return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}s": values}
+    return {"mean": mean, "sd": sd, "values": values}
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ from bench.record import write_record
 from tagwise.base import rng
 from tagwise.base.devices import choose_device, native_bf16
 from tagwise.base.views import View
-from tagwise.corpus import drawn
+from tagwise.corpus.drawn.pictures import draw_pictures
+from tagwise.corpus.drawn.scenes import draw_target
 from tagwise.nets import find_design
 from tagwise.pixels.augment import Augment
 from tagwise.pixels.decode import fit
@@ -53,8 +54,8 @@ Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 def draw(seed: int, split: str, per_class: int) -> Pictures:
     """Fitted pictures of the drawn target and their classes."""
     generator = rng.stream(seed, "scratch search", split)
-    scenes, truth = drawn.draw_target(per_class, generator)
-    pictures = drawn.draw_pictures(scenes, generator)
+    scenes, truth = draw_target(per_class, generator)
+    pictures = draw_pictures(scenes, generator)
     return np.stack([fit(picture_HWC, VIEW) for picture_HWC in pictures]), truth
 
 

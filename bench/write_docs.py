@@ -52,7 +52,7 @@ def quickstart_table() -> str:
         f"Mean ± standard deviation over {len(runs)} seeds ({seeds}); each redraws corpus, target, nets and order. "
         f"{runs[0]['rows'][0]['train_pictures']} labelled pictures, {runs[0]['rows'][0]['test_pictures']:,} test "
         f"pictures. The score that the hold-out would choose gains {_spread(chosen, 'gain', '+')} points, "
-        f"{abs(chosen['gain_mean']) / max(chosen['gain_sd'], 1e-9):.1f} times the seeds' standard deviation. "
+        f"{abs(chosen['gain']['mean']) / max(chosen['gain']['sd'], 1e-9):.1f} times the seeds' standard deviation. "
         f"Square-root less natural sampling, points: {between}. "
         f"{clock(min(times))} to {clock(max(times))} a run on {_hardware(record)}.",
     ]
@@ -154,7 +154,7 @@ def main() -> None:
 
 
 def _spread(entry: dict[str, Any], name: str, sign: str = "") -> str:
-    mean, sd = entry[f"{name}_mean"], entry[f"{name}_sd"]
+    mean, sd = entry[name]["mean"], entry[name]["sd"]
     return f"{mean:{sign}.1f}" + (f" ± {sd:.1f}" if sd is not None else "")
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import tagwise
+from tagwise.cli import run
+
 REPOSITORY = Path(__file__).parents[1]
 COMMAND = "import sys; from tagwise.cli import main; sys.exit(main())"
 """What the installed script ``tagwise`` runs."""
@@ -28,7 +31,7 @@ def environment(**extra: str) -> dict[str, str]:
     return {**mine, "PYTHONPATH": str(REPOSITORY / "src"), "TERM": "xterm-256color", **extra}
 
 
-def tagwise(*arguments: str, code: str = COMMAND) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, code: str = COMMAND) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *arguments], env=environment(), capture_output=True, text=True)
 
 
@@ -58,21 +61,43 @@ def tagwise_on_a_terminal(*arguments: str, **extra: str) -> str:
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gather", "--help"], ["train", "--help"]])
 def test_p3_help_and_version_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     listing = tmp_path / "modules.json"
-    done = tagwise(*arguments, code=f"{LISTING.format(path=str(listing))}; {COMMAND}")
+    done = command(*arguments, code=f"{LISTING.format(path=str(listing))}; {COMMAND}")
     assert done.returncode == 0, done.stderr
     assert {name.partition(".")[0] for name in json.loads(listing.read_text("utf-8"))} & HEAVY == set()
 
 
 def test_help_names_every_verb_on_stdout() -> None:
-    done = tagwise("--help")
+    done = command("--help")
     verbs = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "predict", "report")
     assert [verb for verb in verbs if verb not in done.stdout] == []
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 9 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 9.00 GiB."),
+    ],
+)
+def test_running_out_of_memory_is_one_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def report(run: list[Path]) -> str:
+        """Stands for any verb."""
+        raise error
+
+    monkeypatch.setattr(tagwise, "report", report, raising=False)
+    assert run(["report", "folder"]) == 1
+    assert capsys.readouterr().err == (
+        "tagwise: Out of memory; a smaller --batch, --resolution or --workers needs less.\n"
+    )
+
+
 def test_version_is_the_projects() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    done = tagwise("--version")
+    done = command("--version")
     assert project["version"] in done.stdout
     assert len(done.stdout.splitlines()) == 1
 
@@ -87,7 +112,7 @@ def test_version_is_the_projects() -> None:
     ],
 )
 def test_an_unknown_name_is_wrong_use_and_hears_the_nearest(arguments: list[str], asked: str, nearest: str) -> None:
-    done = tagwise(*arguments)
+    done = command(*arguments)
     assert done.returncode == 2
     assert {asked, nearest} <= set(re.findall(r"[\w-]+", done.stderr))
     one_line(done)
@@ -103,7 +128,7 @@ def test_an_unknown_name_is_wrong_use_and_hears_the_nearest(arguments: list[str]
     ],
 )
 def test_wrong_use_has_exit_code_2_and_no_traceback(arguments: list[str]) -> None:
-    done = tagwise(*arguments)
+    done = command(*arguments)
     assert done.returncode == 2
     one_line(done)
 
@@ -111,14 +136,14 @@ def test_wrong_use_has_exit_code_2_and_no_traceback(arguments: list[str]) -> Non
 def test_refused_data_have_exit_code_3(tmp_path: Path) -> None:
     (tmp_path / "bear").mkdir()
     (tmp_path / "bear" / "broken.jpg").write_bytes(b"no picture")
-    done = tagwise("gather", str(tmp_path), "-o", str(tmp_path.parent / "corpus"))
+    done = command("gather", str(tmp_path), "-o", str(tmp_path.parent / "corpus"))
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gather", "--help"], ["gahter"]])
 def test_a_pipe_gets_no_escapes(arguments: list[str]) -> None:
-    done = tagwise(*arguments)
+    done = command(*arguments)
     assert ESCAPE not in done.stdout + done.stderr
 
 

@@ -53,6 +53,10 @@ def run(arguments: list[str]) -> int:
         return _failed(error, "Interrupted; give the same command to go on or begin again.", 130, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left; nobody is to be told
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _failed(error, "Out of memory; a smaller --batch, --resolution or --workers needs less.", 1, debug)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failed(error, f"{where}{error.strerror or error}.", 1, debug)
@@ -134,6 +138,13 @@ def _failed(error: BaseException, message: str, code: int, debug: bool) -> int:
         traceback.print_exception(error)
     say(f"tagwise: {printable(message, len(message))}")
     return code
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Torch says it as a RuntimeError, on the CPU without a class of its own."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
 
 
 def _terminate(number: int, _: FrameType | None) -> None:

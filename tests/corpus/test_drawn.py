@@ -12,25 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagwise.base import rng
-from tagwise.corpus.drawn import (
-    COLOURS,
-    MOODS,
-    SHAPES,
-    SIDE,
-    SPELLINGS,
-    TAG_FRACTIONS,
-    TEXTURES,
-    Scenes,
-    draw_pictures,
-    draw_scenes,
-    draw_target,
-    target_classes,
-    write_aliases,
-    write_corpus,
-    write_new,
-    write_tags,
-    write_target,
-)
+from tagwise.corpus.drawn.files import write_aliases, write_corpus, write_new, write_target
+from tagwise.corpus.drawn.pictures import SIDE, draw_pictures
+from tagwise.corpus.drawn.scenes import COLOURS, TEXTURES, Scenes, draw_scenes, draw_target, target_classes
+from tagwise.corpus.drawn.shapes import SHAPES
+from tagwise.corpus.drawn.tags import MOODS, SPELLINGS, TAG_FRACTIONS, write_tags
 from tagwise.corpus.readers import open_source
 from tagwise.tags.key import canonical_key
 from tagwise.tags.merging import read_aliases, resolve_aliases

@@ -162,16 +162,24 @@ def test_a_validation_part_decides_where_there_is_one(tmp_path: Path, birds: Tar
     """And nothing of the training part is held out then."""
     fill(tmp_path / "birds" / "val", seed=2, kite=5, owl=5, wren=5)
     target = open_target(tmp_path / "birds")
-    ((fit, held),) = arena_of(target, tmp_path).hold_outs(VIEW, 3)
+    ((fit, held),) = arena_of(target, tmp_path).hold_outs(VIEW)
     assert (len(fit.truth), len(held.truth)) == (36, 15)
 
 
 def test_folds_partition_the_training_part(birds: Target, tmp_path: Path) -> None:
-    pairs = arena_of(birds, tmp_path).hold_outs(VIEW, 3)
+    pairs = arena_of(birds, tmp_path).hold_outs(VIEW)
     assert [(len(fit.truth), np.bincount(held.truth).tolist()) for fit, held in pairs] == [(24, [4, 4, 4])] * 3
     assert sorted(np.concatenate([held.rows for _, held in pairs]).tolist()) == list(range(36))
     for fit, held in pairs:
         assert not set(fit.rows.tolist()) & set(held.rows.tolist())
+
+
+def test_of_many_pictures_one_third_is_held_out_once(
+    birds: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "FEW_PICTURES", 35)
+    pairs = arena_of(birds, tmp_path).hold_outs(VIEW)
+    assert [(len(fit.truth), len(held.truth)) for fit, held in pairs] == [(24, 12)]
 
 
 def test_the_final_run_sees_the_whole_training_part_and_the_better_plan(
@@ -186,7 +194,7 @@ def test_the_final_run_sees_the_whole_training_part_and_the_better_plan(
 
     monkeypatch.setattr(comparison, "train_classes", noted)
     row = judge_training(arena_of(birds, tmp_path), "scratch", plans(1e-9, 4.0), None).row
-    assert seen == [(1e-9, 24), (4.0, 24), (4.0, 36)]
+    assert seen == [(1e-9, 24)] * 3 + [(4.0, 24)] * 3 + [(4.0, 36)]
     assert row.settings["rate_per_256"] == 4.0
 
 
@@ -235,7 +243,7 @@ def test_two_pictures_a_class_always_hold_some_out(tmp_path: Path, fill: Fill) -
     target = open_target(tmp_path / "t")
     for seed in range(30):
         arena = dataclasses.replace(arena_of(target, tmp_path), seed=seed)
-        pairs: list[tuple[Pictures, Pictures]] = arena.hold_outs(VIEW, 3)
+        pairs: list[tuple[Pictures, Pictures]] = arena.hold_outs(VIEW)
         assert all(len(held.truth) > 0 for _, held in pairs)
 
 

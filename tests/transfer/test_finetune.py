@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from tagwise.base.views import View
-from tagwise.corpus.drawn import BACKGROUNDS, COLOURS, SHAPES, Scenes, draw_pictures
+from tagwise.corpus.drawn.pictures import draw_pictures
+from tagwise.corpus.drawn.scenes import BACKGROUNDS, COLOURS, Scenes
+from tagwise.corpus.drawn.shapes import SHAPES
 from tagwise.nets import build
 from tagwise.nets.design import Design
 from tagwise.pixels.augment import Augment

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tagwise import cli
-from tagwise.corpus import drawn
+from tagwise.corpus.drawn import files as drawn
 from tests.verbs.road import SMALL, Done, Road, tagwise
 
 Here = Callable[..., Done]

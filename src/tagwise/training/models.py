@@ -116,7 +116,9 @@ def _load_published(name: str) -> Model:
     try:
         row = find_weights(name)
     except UsageError as error:
-        names = [weights.name for weights in WEIGHTS] + list_models()
+        beside = Path(name).parent
+        folders = [str(run.parent) for run in beside.glob(f"*/{MODEL_FILE}")]
+        names = folders + [weights.name for weights in WEIGHTS] + list_models()
         near = unknown("model", name, names, "folders, files or the table of weights")
         raise near from error
     net = create_model(name, pretrained=True)

@@ -28,9 +28,10 @@ from tagwise.transfer.linear import PENALTIES, linear_scores
 from tagwise.transfer.records import Protocol, ScoreRow
 from tagwise.transfer.targets import Part, Pictures, Target, pack_part, stratified_folds
 
-PROBE_FOLDS = 5
-HOLD_OUT_FOLDS = 3
-"""A third of the training part decides between the plans of a fine-tuning; a fifth, five times, between probes."""
+FOLDS = 3
+"""A third of the training part is held out to choose settings on."""
+FEW_PICTURES = 300
+"""Of parts up to this size each third is held out in turn; of larger ones the first says enough."""
 
 Scores = NDArray[np.floating[Any]]
 T = TypeVar("T")
@@ -67,12 +68,15 @@ class Arena:
         """The training part, packed."""
         return pack_part(self.target.train, view, self.pixels, self.workers)
 
-    def hold_outs(self, view: View, folds: int) -> list[tuple[Pictures, Pictures]]:
-        """Pairs to fit and to choose on: the target's validation part, else folds of the training part."""
+    def hold_outs(self, view: View) -> list[tuple[Pictures, Pictures]]:
+        """Pairs to fit and to choose on, the same for every protocol.
+
+        The target's validation part, else thirds of the training part.
+        """
         train = self.train_pictures(view)
         if self.target.validation is not None:
             return [(train, pack_part(self.target.validation, view, self.pixels, self.workers))]
-        return [(_rows(train, ~held), _rows(train, held)) for held in _held_out(train, folds, self.seed)]
+        return [(_rows(train, ~held), _rows(train, held)) for held in _held_out(train, self.seed)]
 
 
 def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn", "linear"]) -> Judged:
@@ -83,9 +87,12 @@ def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn
     answer: Callable[..., Scores] = knn_scores if protocol == "knn" else linear_scores
     knob = "k" if protocol == "knn" else "penalty"
     options: Sequence[float] = NEIGHBOURS if protocol == "knn" else PENALTIES
+
+    def embedded(pictures: Pictures) -> tuple[torch.Tensor, NDArray[np.int64]]:
+        return embed(model.net, pictures.images_NHWC, view, device), pictures.truth
+
     with arena.target.searching():
-        vectors = embed(model.net, train.images_NHWC, view, device)
-        pairs = _feature_pairs(arena, model, vectors)
+        pairs = [(*embedded(fit), *embedded(held)) for fit, held in arena.hold_outs(view)]
 
         def held_out(option: float) -> float:
             right = [
@@ -97,8 +104,7 @@ def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn
         chosen, hold_out = _best(options, held_out)
     part = arena.target.open_test()
     test = pack_part(part, view, arena.pixels, arena.workers)
-    test_vectors = embed(model.net, test.images_NHWC, view, device)
-    scores = answer(vectors, train.truth, test_vectors, **{knob: chosen}, classes=classes)
+    scores = answer(*embedded(train), embedded(test)[0], **{knob: chosen}, classes=classes)
     return _judged(arena, name, protocol, train, (part, test), scores, hold_out, {knob: chosen}, len(options), began)
 
 
@@ -118,16 +124,18 @@ def judge_training(
     with arena.target.searching():
         chosen, hold_out = plans[0], None
         if len(plans) > 1:
-            fit, held = arena.hold_outs(view, HOLD_OUT_FOLDS)[0]
+            pairs = arena.hold_outs(view)
 
             def held_out(plan: Plan) -> float:
-                try:
-                    tried = trained(plan, fit, "search")
-                except Diverged as error:
-                    say(f"{error} The search goes on without this plan.")
-                    return 0.0
-                scores = score(tried, held.images_NHWC, view, arena.device)
-                return accuracy(top_k_right(scores, held.truth))
+                right = []
+                for fit, held in pairs:
+                    try:
+                        tried = trained(plan, fit, "search")
+                    except Diverged as error:
+                        say(f"{error} The search goes on without this plan.")
+                        return 0.0
+                    right.append(top_k_right(score(tried, held.images_NHWC, view, arena.device), held.truth))
+                return accuracy(np.concatenate(right))
 
             chosen, hold_out = _best(plans, held_out)
         final = trained(chosen, train, "final run")
@@ -149,23 +157,11 @@ def _best(options: Sequence[T], held_out: Callable[[T], float]) -> tuple[T, floa
     return options[best], results[best]
 
 
-def _feature_pairs(
-    arena: Arena, model: Model, vectors: torch.Tensor
-) -> list[tuple[torch.Tensor, NDArray[np.int64], torch.Tensor, NDArray[np.int64]]]:
-    view = model.facts.view
-    train = arena.train_pictures(view)
-    if arena.target.validation is not None:
-        held = arena.hold_outs(view, 1)[0][1]
-        return [(vectors, train.truth, embed(model.net, held.images_NHWC, view, arena.device), held.truth)]
-    masks = _held_out(train, PROBE_FOLDS, arena.seed)
-    parts = [(np.flatnonzero(~held), np.flatnonzero(held)) for held in masks]
-    return [(vectors[fit], train.truth[fit], vectors[held], train.truth[held]) for fit, held in parts]
-
-
-def _held_out(train: Pictures, folds: int, seed: int) -> list[NDArray[np.bool_]]:
-    """Which pictures each fold holds out; small parts have fewer folds."""
-    fold_of = stratified_folds(train.truth, folds, seed)
-    masks = [fold_of == fold for fold in range(folds) if (fold_of == fold).any()]
+def _held_out(train: Pictures, seed: int) -> list[NDArray[np.bool_]]:
+    """Which pictures each fold holds out; a class of two pictures is in two of three folds."""
+    fold_of = stratified_folds(train.truth, FOLDS, seed)
+    used = FOLDS if len(train.truth) <= FEW_PICTURES else 1
+    masks = [fold_of == fold for fold in range(used) if (fold_of == fold).any()]
     if not masks:
         raise DataRefused(
             "No class has two training pictures, so nothing can be held out to choose settings on; "

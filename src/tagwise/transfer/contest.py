@@ -10,7 +10,7 @@ from tagwise.base.devices import native_bf16
 from tagwise.base.errors import UsageError
 from tagwise.base.files import claim_folder, read_json, write_json
 from tagwise.base.progress import say
-from tagwise.base.settings import difference, digest, to_plain
+from tagwise.base.settings import difference, to_plain
 from tagwise.base.views import View
 from tagwise.nets.design import Design
 from tagwise.training.models import Model
@@ -82,7 +82,7 @@ class Contest:
             "train_digest": target.train.digest,
             "test_digest": target.test_digest,
             "models": {name: model.digest for name, model in self.models.items()},
-            "plans": digest([self.scratch, self.fine_tuning]),
+            "plans": {name: _told(plans) for name, plans in {**self.fine_tuning, SCRATCH: self.scratch}.items()},
             "seed": self.arena.seed,
         }
         claim_folder(out, COMPARISON_FILE, overwrite=overwrite)
@@ -98,6 +98,11 @@ class Contest:
             )
         say(f"{out} is {'continued' if self._left(state) else 'finished'}: it is this very comparison.")
         return state
+
+
+def _told(plans: list[Plan]) -> dict[str, Any]:
+    """The plans as a difference between two comparisons names them."""
+    return {f"plan {number}": to_plain(plan) for number, plan in enumerate(plans, start=1)}
 
 
 def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tagwise.base import rng
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.files import sha256_of_file
-from tagwise.base.progress import printable, say
+from tagwise.base.progress import printable, progress, say
 from tagwise.base.views import View
 from tagwise.corpus.pack import pack
 from tagwise.corpus.readers import open_source
@@ -59,7 +59,12 @@ class Part:
     @cached_property
     def contents(self) -> tuple[str, ...]:
         """SHA-256 of each file, empty where it cannot be read."""
-        return tuple(map(_content, self.paths))
+        contents = []
+        with progress(f"reading the files of {self.name}", len(self.paths)) as ticker:
+            for path in self.paths:
+                contents.append(_content(path))
+                ticker.advance()
+        return tuple(contents)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -294,8 +299,9 @@ def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
         members = generator.permutation(np.flatnonzero(part.truth == kind))
         aside[members[: round(len(members) * test_fraction)]] = True
         if not aside[members].any() or aside[members].all():
+            pictures = "1 picture" if len(members) == 1 else f"{len(members)} pictures"
             raise DataRefused(
-                f"The class of {printable(str(part.paths[members[0]]))} has {len(members)} pictures and cannot give "
+                f"The class of {printable(str(part.paths[members[0]]))} has {pictures} and cannot give "
                 f"{test_fraction:.0%} of them to a test part and keep some; give more pictures, another "
                 "--test-fraction, or --test."
             )

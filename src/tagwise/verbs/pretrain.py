@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tagwise.base.durations import clock, parse_images
-from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
+from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_other_design
 
 if TYPE_CHECKING:
     from tagwise.tags.space import LabelSpace
@@ -101,6 +101,7 @@ def pretrain(
     from tagwise.tags.space import LabelSpace
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, load_model, save_model
+    from tagwise.training.plans import PRETRAINING, find_recipe
     from tagwise.training.runs import open_run
     from tagwise.verbs.labels import choose_threshold, law_facts
 
@@ -111,20 +112,23 @@ def pretrain(
     chosen = choose_threshold(ids, offsets, counts, law, threshold)
     report = report_laws(ids, offsets, counts, law, chosen)
     start = load_model(from_) if from_ is not None else None
-    plan = _plan(
-        recipe or ("wsl" if where.type == "cuda" else "small"),
-        where,
+    refuse_other_design(start, design)
+    name = recipe or ("wsl" if where.type == "cuda" else "small")
+    small = find_recipe(name) == "small"
+    plan = make_plan(
+        PRETRAINING[name],
         start,
-        design=design,
-        resolution=resolution,
-        data=_digest(opened.record.source_digest, space.digest),
-        images=parse_images(images, report.natural.pictures),
+        where,
+        design=design or DEFAULT_DESIGNS[name],
+        view=choose_view(start, resolution, 48 if small else 224),
         batch=batch,
         lr=lr,
+        settings=set_ or [],
+        data=_digest(opened.record.source_digest, space.digest),
+        images=parse_images(images, report.natural.pictures),
         law=law,
         threshold=chosen,
         seed=seed,
-        settings=set_ or [],
     )
     facts = _facts(plan, space, report.natural.pictures, report.chosen.epoch_length)
     if dry_run:
@@ -180,53 +184,6 @@ def _refuse_unreadable(reasons: dict[int, str], paths: list[Path], corpus: Path)
             f"{len(reasons):,} of {len(paths):,} pictures of {corpus} can no longer be read "
             f"({printable(str(paths[row]))}: {printable(reason)}); gather it again with --overwrite."
         )
-
-
-def _plan(
-    recipe: str,
-    device: Any,
-    start: Model | None,
-    *,
-    design: str | None,
-    resolution: int | None,
-    batch: int | None,
-    lr: float | None,
-    settings: list[str],
-    **facts: Any,
-) -> Plan:
-    from tagwise.base.devices import native_bf16
-    from tagwise.nets import find_design
-    from tagwise.training.plans import PRETRAINING, find_recipe, replace, with_settings
-    from tagwise.training.schedule import REFERENCE_BATCH
-
-    if start is not None and design is not None and find_design(design) != start.facts.design:
-        raise UsageError(
-            f"--from {start.name} has its own design; leave --design away, or train {design} from scratch."
-        )
-    small = find_recipe(recipe) == "small"
-    chosen = start.facts.design if start else find_design(design or DEFAULT_DESIGNS[recipe])
-    view = start.facts.view if start and resolution is None else square_view(resolution or (48 if small else 224))
-    plan = PRETRAINING[recipe](
-        design=chosen,
-        view=view,
-        start=start.digest if start else None,
-        precision="bfloat16" if native_bf16(device) else "float32",
-        **facts,
-    )
-    plan = replace(plan, batch=batch)
-    if lr is not None:
-        plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
-    return with_settings(plan, settings) if settings else plan
-
-
-DEFAULT_DESIGNS = {"small": "resnext20_8x4d_small", "wsl": "resnext50_32x4d"}
-
-
-def square_view(resolution: int) -> Any:
-    """The usual view of a resolution: an eighth more is fitted than is seen, as 256 for 224."""
-    from tagwise.base.views import View
-
-    return View(resolution=resolution, resize=resolution * 8 // 7)
 
 
 def _digest(*digests: str) -> str:

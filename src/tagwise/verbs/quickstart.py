@@ -157,7 +157,8 @@ def _draw(out: Path, seed: int, pictures: int, test_per_class: int, overwrite: b
     from tagwise.base.errors import UsageError
     from tagwise.base.files import claim_folder, read_json, write_json
     from tagwise.base.settings import difference
-    from tagwise.corpus import drawn
+    from tagwise.corpus.drawn import files as drawn
+    from tagwise.corpus.drawn.scenes import target_classes
 
     about = {"seed": seed, "pictures": pictures, "train": TRAIN_PER_CLASS, "test": test_per_class}
     marker = "quickstart.json"
@@ -171,7 +172,7 @@ def _draw(out: Path, seed: int, pictures: int, test_per_class: int, overwrite: b
         before = {"drawn": False}
     folder = out / "drawn"
     if not before["drawn"]:
-        say(f"Drawing {pictures:,} tagged pictures and a target of {len(drawn.target_classes())} classes.")
+        say(f"Drawing {pictures:,} tagged pictures and a target of {len(target_classes())} classes.")
         drawn.write_corpus(folder, pictures=pictures, seed=seed)
         drawn.write_aliases(folder / "aliases.tsv")
         drawn.write_target(out / "target", train_per_class=TRAIN_PER_CLASS, test_per_class=test_per_class, seed=seed)

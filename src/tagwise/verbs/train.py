@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagwise.base.durations import parse_images
-from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
-from tagwise.verbs.pretrain import SCORES_FILE, RunResult, square_view
+from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_other_design
+from tagwise.verbs.pretrain import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
-    from tagwise.training.models import Model
+    import torch
+
+    from tagwise.training.models import Model, ModelFacts
     from tagwise.training.plans import Plan
+    from tagwise.training.runs import Run
     from tagwise.transfer.targets import Target
 
 
@@ -67,7 +70,8 @@ def train(
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
     from tagwise.base.devices import choose_device
-    from tagwise.training.models import load_model
+    from tagwise.training.models import MODEL_FILE, load_model, save_model
+    from tagwise.training.plans import fine_tuning, from_scratch
     from tagwise.training.runs import open_run
     from tagwise.transfer.finetune import train_classes
     from tagwise.transfer.targets import open_target, pack_part
@@ -82,17 +86,19 @@ def train(
         seed=seed,
     )
     start = load_model(from_) if from_ is not None else None
-    plan = _plan(
+    refuse_other_design(start, design)
+    plan = make_plan(
+        fine_tuning if start else from_scratch,
         start,
         where,
-        design=design,
-        resolution=resolution,
-        data=opened.train.digest,
-        images=parse_images(images, len(opened.train)),
+        design=design or DEFAULT_DESIGNS["small"],
+        view=choose_view(start, resolution, 48),
         batch=min(32, len(opened.train)) if batch is None else batch,
         lr=lr,
-        seed=seed,
         settings=set_ or [],
+        data=opened.train.digest,
+        images=parse_images(images, len(opened.train)),
+        seed=seed,
     )
     facts = _facts(plan, opened, start)
     if dry_run:
@@ -115,46 +121,14 @@ def train(
             run=run,
             title="training",
         )
-        _finish(run, net, opened, start, where, workers)
-    scores = run.read(SCORES_FILE) or {}
+        save_model(out / MODEL_FILE, net, _model_facts(plan, opened, start))
+    scores = run.read(SCORES_FILE) or _score(run, opened, where, workers)
     if "accuracy" in scores:
         facts["accuracy"] = (
             f"{scores['accuracy']:.1%} of {scores['test_pictures']:,} test pictures, "
             f"95 % interval {scores['low']:.1%} to {scores['high']:.1%}; class mean {scores['class_mean']:.1%}"
         )
     return RunResult(folder=out, facts=facts, finished=True, scores=scores)
-
-
-def _plan(
-    start: Model | None,
-    device: Any,
-    *,
-    design: str | None,
-    resolution: int | None,
-    lr: float | None,
-    settings: list[str],
-    **facts: Any,
-) -> Plan:
-    from tagwise.base.devices import native_bf16
-    from tagwise.nets import find_design
-    from tagwise.training.plans import fine_tuning, from_scratch, replace, with_settings
-    from tagwise.training.schedule import REFERENCE_BATCH
-
-    if start is not None and design is not None and find_design(design) != start.facts.design:
-        raise UsageError(
-            f"--from {start.name} has its own design; leave --design away, or train {design} from scratch."
-        )
-    recipe = fine_tuning if start else from_scratch
-    plan = recipe(
-        design=start.facts.design if start else find_design(design or "resnext20_8x4d_small"),
-        view=start.facts.view if start and resolution is None else square_view(resolution or 48),
-        start=start.digest if start else None,
-        precision="bfloat16" if native_bf16(device) else "float32",
-        **facts,
-    )
-    if lr is not None:
-        plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
-    return with_settings(plan, settings) if settings else plan
 
 
 def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:
@@ -168,17 +142,10 @@ def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:
     }
 
 
-def _finish(run: Any, net: Any, target: Target, start: Model | None, device: Any, workers: int | None) -> None:
-    from tagwise.training.models import MODEL_FILE, ModelFacts, save_model
-    from tagwise.transfer.comparison import score_test
+def _model_facts(plan: Plan, target: Target, start: Model | None) -> ModelFacts:
+    from tagwise.training.models import ModelFacts
 
-    plan = run.plan
-    log = run.log()
-    scores: dict[str, Any] = {"loss": log[-1].loss, "images": log[-1].seen}
-    if target.test_pictures:
-        scores |= score_test(target, net, plan.view, run.folder / "pixels", device, workers)
-    run.write(SCORES_FILE, scores)
-    facts = ModelFacts(
+    return ModelFacts(
         design=plan.design,
         view=plan.view,
         classes=target.classes,
@@ -186,4 +153,17 @@ def _finish(run: Any, net: Any, target: Target, start: Model | None, device: Any
         lineage=(*(start.facts.lineage if start else ()), f"{target.name}, {plan.images:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
-    save_model(run.folder / MODEL_FILE, net, facts)
+
+
+def _score(run: Run, target: Target, device: torch.device, workers: int | None) -> dict[str, Any]:
+    """Writes the scores, after the model: a test part that fails costs no training."""
+    from tagwise.training.models import load_model
+    from tagwise.transfer.comparison import score_test
+
+    last = run.log()[-1]
+    scores: dict[str, Any] = {"loss": last.loss, "images": last.seen}
+    if target.test_pictures:
+        net = load_model(run.folder).net
+        scores |= score_test(target, net, run.plan.view, run.folder / "pixels", device, workers)
+    run.write(SCORES_FILE, scores)
+    return scores

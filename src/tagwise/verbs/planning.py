@@ -1,0 +1,91 @@
+"""From the flags that ``pretrain`` and ``train`` share to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tagwise.base.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from tagwise.base.views import View
+    from tagwise.training.models import Model
+    from tagwise.training.plans import Plan
+
+DEFAULT_DESIGNS = {"small": "resnext20_8x4d_small", "wsl": "resnext50_32x4d"}
+"""Of each recipe; ``train`` from scratch takes the small one."""
+
+
+def make_plan(
+    recipe: Callable[..., Plan],
+    start: Model | None,
+    device: torch.device,
+    *,
+    design: str,
+    view: View,
+    batch: int | None,
+    lr: float | None,
+    settings: list[str],
+    **facts: object,
+) -> Plan:
+    """The recipe's plan with the flags' changes; without ``batch`` and ``lr`` the recipe's own hold.
+
+    Args:
+        recipe: From ``training.plans``.
+        start: The model to begin from; its design holds.
+        device: Decides the precision.
+        design: A name of the family, for a net from scratch.
+        view: How the net sees a picture.
+        batch: Pictures a step.
+        lr: Peak learning rate at that batch.
+        settings: ``name=value`` each, as of ``--set``.
+        facts: Other settings of the plan.
+
+    Raises:
+        UsageError: An unknown design or setting, or a value that no plan has.
+    """
+    from tagwise.base.devices import native_bf16
+    from tagwise.nets import find_design
+    from tagwise.training.plans import replace, with_settings
+    from tagwise.training.schedule import REFERENCE_BATCH
+
+    plan = recipe(
+        design=start.facts.design if start else find_design(design),
+        view=view,
+        start=start.digest if start else None,
+        precision="bfloat16" if native_bf16(device) else "float32",
+        **facts,
+    )
+    plan = replace(plan, batch=batch)
+    if lr is not None:
+        plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
+    return with_settings(plan, settings) if settings else plan
+
+
+def refuse_other_design(start: Model | None, design: str | None) -> None:
+    """A model brings its own design.
+
+    Raises:
+        UsageError: ``--from`` and ``--design`` disagree, or the design is unknown.
+    """
+    from tagwise.nets import find_design
+
+    if start is not None and design is not None and find_design(design) != start.facts.design:
+        raise UsageError(
+            f"--from {start.name} has its own design; leave --design away, or train {design} from scratch."
+        )
+
+
+def choose_view(start: Model | None, resolution: int | None, usual: int) -> View:
+    """The asked resolution, else the start's own view, else the usual resolution.
+
+    An eighth more is fitted than is seen, as 256 for 224.
+    """
+    from tagwise.base.views import View
+
+    if start is not None and resolution is None:
+        return start.facts.view
+    seen = usual if resolution is None else resolution
+    return View(resolution=seen, resize=seen * 8 // 7)
