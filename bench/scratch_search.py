@@ -1,9 +1,9 @@
 """Which net, schedule and length is the best rival for the quickstart's pretrained nets.
 
 Candidates learn the ten pictures a class of drawn targets whose seeds no reported result uses,
-and are scored on validation pictures drawn for this search alone. Round one settles net,
-augmentation and decay on one target; round two rate and length of the winner on three, and the
-mean over the three decides.
+and are scored on validation pictures drawn for this search alone. Round one settles rate and
+augmentation of each net on one target; round two takes every net's best to two lengths on three
+targets, and the mean over the three decides.
 
     python -m bench.scratch_search
 """
@@ -37,9 +37,10 @@ from tagwise.transfer.finetune import train_classes
 TARGET_SEEDS = (9001, 9002, 9003)
 VALIDATION_PER_CLASS = 60
 DESIGNS = ("resnext20_8x4d_small", "resnext20_6x4d_small", "resnet8_cifar")
-DECAYS = (5e-3,)
-FIRST = {"rate_per_256": 0.5, "epochs": 150}
-RATES = (1.0,)
+RATES = (0.5, 1.5)
+DECAY = 5e-3
+BATCH = 64
+FIRST_EPOCHS = 300
 EPOCHS = (400, 1000)
 AUGMENTS = {
     "shifts, flips and any turn": Augment(smallest_area_fraction=0.79, aspect=1.0, turn_degrees=180),
@@ -60,23 +61,19 @@ def draw(seed: int, split: str, per_class: int) -> Pictures:
 
 
 def first_round() -> list[Plan]:
-    """One plan for each design, decay and augmentation, at one rate and length."""
+    """One plan for each design, rate and augmentation, at one length."""
     base = from_scratch(
         data="scratch search",
         design=find_design(DESIGNS[0]),
         view=VIEW,
-        images=int(FIRST["epochs"]) * 100,
+        images=FIRST_EPOCHS * 100,
+        batch=BATCH,
+        weight_decay=DECAY,
         precision="bfloat16" if native_bf16(choose_device("cpu")) else "float32",
     )
     return [
-        replace(
-            base,
-            design=find_design(design),
-            rate_per_256=FIRST["rate_per_256"],
-            weight_decay=decay,
-            augment=augment,
-        )
-        for design, decay, augment in itertools.product(DESIGNS, DECAYS, AUGMENTS.values())
+        replace(base, design=find_design(design), rate_per_256=rate, augment=augment)
+        for design, rate, augment in itertools.product(DESIGNS, RATES, AUGMENTS.values())
     ]
 
 
@@ -95,6 +92,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "design": names[plan.design],
         "rate_per_256": plan.rate_per_256,
         "weight_decay": plan.weight_decay,
+        "batch": plan.batch,
         "augmentation": next(name for name, augment in AUGMENTS.items() if augment == plan.augment),
         "epochs": plan.images // 100,
     }
@@ -113,10 +111,8 @@ def main() -> None:
         plans = first_round()
         found = pool.map(accuracy, plans, itertools.repeat(TARGET_SEEDS[0]))
         scored = sorted(zip(told(found, plans), plans, strict=True), key=lambda entry: -entry[0])
-        finalists = [
-            replace(scored[0][1], rate_per_256=rate, images=epochs * 100)
-            for rate, epochs in itertools.product(RATES, EPOCHS)
-        ]
+        best = {plan.design: plan for _, plan in reversed(scored)}  # of each net the best, which comes last
+        finalists = [replace(plan, images=epochs * 100) for plan in best.values() for epochs in EPOCHS]
         jobs = list(itertools.product(finalists, TARGET_SEEDS))
         every = pool.map(accuracy, [plan for plan, _ in jobs], [seed for _, seed in jobs])
         values = np.array(list(told(every, [plan for plan, _ in jobs]))).reshape(len(finalists), -1)
@@ -142,6 +138,7 @@ def plan_of(entry: dict[str, Any], plan: Plan) -> Plan:
         design=find_design(entry["design"]),
         rate_per_256=entry["rate_per_256"],
         weight_decay=entry["weight_decay"],
+        batch=entry["batch"],
         augment=AUGMENTS[entry["augmentation"]],
         images=entry["epochs"] * 100,
     )

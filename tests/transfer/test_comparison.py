@@ -117,7 +117,7 @@ def test_w18_the_test_part_is_opened_once_and_last(
     assert target.looks == 1
     assert done.count("test") == 1
     assert done[-1] == "test"
-    searches = {"knn": 5 * len(NEIGHBOURS), "linear": 5 * len(PENALTIES), "train": 2 + 1}[kind]
+    searches = {"knn": 3 * len(NEIGHBOURS), "linear": 3 * len(PENALTIES), "train": 3 * 2 + 1}[kind]
     assert len([name for name in done if name not in ("train", "test")]) == searches
 
 

@@ -53,7 +53,9 @@ def digest(value: Any) -> str:
 
 def difference(old: Any, new: Any) -> list[str]:
     """One line per setting that differs, ``name: old -> new``, nested names dotted."""
-    return list(_difference(to_plain(old), to_plain(new), ""))
+    # Through JSON, which knows no tuples: one side often was read from a file.
+    read_old, read_new = (json.loads(json.dumps(to_plain(value))) for value in (old, new))
+    return list(_difference(read_old, read_new, ""))
 
 
 def _difference(old: Any, new: Any, path: str) -> typing.Iterator[str]:

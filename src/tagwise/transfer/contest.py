@@ -101,8 +101,8 @@ class Contest:
 
 
 def _told(plans: list[Plan]) -> dict[str, Any]:
-    """The plans as a difference between two comparisons names them."""
-    return {f"plan {number}": to_plain(plan) for number, plan in enumerate(plans, start=1)}
+    """The plans as a difference between two comparisons names them; the data is told by its own digest."""
+    return {f"plan {number}": to_plain(plan) | {"data": None} for number, plan in enumerate(plans, start=1)}
 
 
 def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:

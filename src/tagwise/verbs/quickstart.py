@@ -23,10 +23,15 @@ TEST_PER_CLASS = 100
 IMAGES = "64k"
 """Pictures seen in each pretraining."""
 MIN_COUNT = 12
-DESIGN = "resnext20_8x4d_small"
-RESOLUTION = 32
 BATCH = 64
-TURNS = "augment.turn_degrees=20"
+PRETRAINING: dict[str, Any] = {
+    "design": "resnext20_8x4d_small",
+    "recipe": "small",
+    "resolution": 32,
+    "batch": BATCH,
+    "set_": ["augment.turn_degrees=20"],
+}
+"""Flags of both pretrainings."""
 LAWS = ("natural", "sqrt")
 T = TypeVar("T")
 
@@ -108,15 +113,8 @@ def quickstart(
     space = _do(labels, corpus, out=space_file, min_count=MIN_COUNT, aliases=drawn / "aliases.tsv")
     say(str(space))
     for law in LAWS:
-        settings = {
-            "design": DESIGN,
-            "recipe": "small",
-            "resolution": RESOLUTION,
-            "batch": BATCH,
-            "images": images,
-            "seed": seed,
-        }
-        _do(pretrain, corpus, labels=space_file, out=out / law, law=law, **settings, device=device, set_=[TURNS])
+        run = {"labels": space_file, "out": out / law, "law": law, "images": images, "seed": seed, "device": device}
+        _do(pretrain, corpus, **run, **PRETRAINING)
     comparison = _compare(out, seed, device)
     tagged = _do(predict, [drawn / "new"], model=str(out / "sqrt"), top=4, device=device)
     page = _report(out, space, tagged)
