@@ -92,7 +92,9 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
 
     hints = get_type_hints(verb, include_extras=True)
     parameters = [
-        _flag(parameter, hints[parameter.name]) if number or parameter.kind is parameter.KEYWORD_ONLY else parameter
+        _flag(parameter, hints[parameter.name])
+        if number or parameter.kind is parameter.KEYWORD_ONLY
+        else parameter.replace(annotation=hints[parameter.name])
         for number, parameter in enumerate(inspect.signature(verb).parameters.values())
     ]
     told = Annotated[bool, Parameter(help="Print the result as JSON.", negative=())]

@@ -18,6 +18,7 @@ from tagwise.corpus.drawn.scenes import COLOURS, TEXTURES, Scenes, draw_scenes, 
 from tagwise.corpus.drawn.shapes import SHAPES
 from tagwise.corpus.drawn.tags import MOODS, SPELLINGS, TAG_FRACTIONS, write_tags
 from tagwise.corpus.readers import open_source
+from tagwise.pixels.place import Place
 from tagwise.tags.key import canonical_key
 from tagwise.tags.merging import read_aliases, resolve_aliases
 
@@ -149,7 +150,7 @@ def test_the_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
     posts = list(open_source(table).posts())
     generator = rng.stream(1, "drawn", "corpus")
     assert [list(post.tags) for post in posts] == write_tags(draw_scenes(80, generator), generator)
-    assert all(post.picture.is_file() for post in posts)
+    assert all(isinstance(post.picture, Place) and post.picture.stamp() for post in posts)
     assert all(str(post.owner).startswith("user") for post in posts)
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tagwise.corpus.intake import BUCKETS, judge_posts
+import pytest
+
+from tagwise.corpus.intake import BUCKETS, Rules, Verdict, judge_posts
 from tagwise.corpus.post import Post
+from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def post(picture: Path, *tags: str, key: str | None = None) -> Post:
-    return Post(key=key or picture.name, picture=picture, tags=tags)
+def post(picture: Path, *tags: str, key: str | None = None, **facts: Any) -> Post:
+    return Post(key=key or picture.name, picture=Place(str(picture)), tags=tags, **facts)
 
 
 def test_p7_every_post_ends_in_exactly_one_bucket(tmp_path: Path, draw: Callable[..., Path]) -> None:
@@ -32,11 +35,23 @@ def test_p7_every_post_ends_in_exactly_one_bucket(tmp_path: Path, draw: Callable
         post(good, key="untagged"),
         post(good, "\ud800", key="surrogate"),
         post(Path(f"{tmp_path}/\udcff.png"), "x"),
+        post(good, "x", key="private", opted_out=True),
+        post(good, "x", key="theirs", licence="all rights reserved"),
     ]
-    judged = list(judge_posts(posts, workers=3))
+    judged = list(judge_posts(posts, Rules(licences=frozenset({""})), workers=3))
     assert [judged_post for judged_post, _ in judged] == posts
     found = [verdict.bucket for _, verdict in judged]
-    assert found == ["used", "damaged", *["missing"] * 4, "duplicate", "untagged", "damaged", "damaged"]
+    assert found == [
+        "used",
+        "damaged",
+        *["missing"] * 4,
+        "duplicate",
+        "untagged",
+        "damaged",
+        "damaged",
+        "opted out",
+        "licence",
+    ]
     assert set(found) == set(BUCKETS)
     assert all(bool(verdict.reason) == (verdict.bucket != "used") for _, verdict in judged)
 
@@ -54,3 +69,86 @@ def test_p7_the_first_post_of_a_key_counts_whatever_became_of_it(tmp_path: Path,
     path = draw(tmp_path / "a.png")
     buckets = Counter(verdict.bucket for _, verdict in judge_posts([post(path, "x")] * 50, workers=4))
     assert buckets == {"used": 1, "duplicate": 49}
+
+
+def test_w22_people_come_before_everything_that_is_counted(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    """An opt-out by owner or key, then the licence; only then duplicates, tags and files."""
+    path = draw(tmp_path / "a.png")
+    rules = Rules(opted_out=frozenset({"ann", "b.png"}), licences=frozenset({"cc0"}))
+    posts = [
+        post(path, "x", key="a.png", owner="ann", licence="cc0"),
+        post(path, "x", key="b.png", owner="bob", licence="cc0"),
+        post(path, "x", key="a.png", owner="bob", licence="CC0"),
+        post(path, "x", key="a.png", owner="ann"),
+        post(path, "x", key="c.png", owner="bob"),
+        post(path, key="d.png", owner="bob", licence="by"),
+    ]
+    buckets = [verdict.bucket for _, verdict in judge_posts(posts, rules)]
+    assert buckets == ["opted out", "opted out", "duplicate", "opted out", "licence", "licence"]
+
+
+def test_what_is_known_is_not_read_again(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [draw(tmp_path / f"{level}.png", level) for level in range(4)]
+    before = [verdict for _, verdict in judge_posts([post(path, "x") for path in paths])]
+    known = {verdict.stamp: verdict for verdict in before}
+    draw(paths[3], 99).touch()
+    reads: list[str] = []
+    read = Place.read
+
+    def noted(place: Place) -> bytes:
+        reads.append(place.path)
+        return read(place)
+
+    monkeypatch.setattr(Place, "read", noted)
+    again = [verdict for _, verdict in judge_posts([post(path, "y") for path in paths], Rules(known=known))]
+    assert reads == [str(paths[3])]
+    assert again[:3] == before[:3]
+    assert again[3].sha256 != before[3].sha256
+
+
+def test_headers_alone_give_the_size_and_say_so(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    """Damage behind the header is not seen, which is what the note is for."""
+    good = draw(tmp_path / "a.png")
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:-20])
+    (tmp_path / "no.png").write_bytes(b"<html>")
+    posts = [post(path, "x") for path in (good, tmp_path / "cut.png", tmp_path / "no.png")]
+    judged = [verdict for _, verdict in judge_posts(posts, Rules(decoded_fraction=0.0))]
+    assert [verdict.bucket for verdict in judged] == ["used", "used", "damaged"]
+    assert (judged[0].width, judged[0].height, judged[0].notes) == (20, 12, ("header alone was read",))
+
+
+def test_a_share_is_decoded_and_always_the_same(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    path = draw(tmp_path / "a.png")
+    posts = [post(path, "x", key=str(number)) for number in range(400)]
+
+    def decoded() -> list[bool]:
+        return [
+            not verdict.notes[-1].startswith("header") for _, verdict in judge_posts(posts, Rules(decoded_fraction=0.3))
+        ]
+
+    assert decoded() == decoded()
+    assert 80 < sum(decoded()) < 160
+
+
+def test_a_table_of_tags_alone_has_no_picture_to_read() -> None:
+    judged = list(judge_posts([Post(key="1", picture=None, tags=("x",)), Post(key="2", picture=None, tags=())]))
+    assert [verdict.bucket for _, verdict in judged] == ["used", "untagged"]
+    assert judged[0][1] == Verdict(bucket="used")
+
+
+def test_bytes_of_a_table_are_judged_like_a_file(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    content = draw(tmp_path / "a.png").read_bytes()
+    inside, file, broken = (
+        verdict
+        for _, verdict in judge_posts(
+            [
+                Post(key="1", picture=content, tags=("x",)),
+                post(tmp_path / "a.png", "x"),
+                Post(key="2", picture=b"", tags=("x",)),
+            ]
+        )
+    )
+    assert (inside.sha256, inside.bytes, inside.width) == (file.sha256, file.bytes, file.width)
+    assert (broken.bucket, broken.reason) == ("damaged", "the file is empty")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from pathlib import Path
+import tarfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,23 +18,25 @@ from tagwise.base.files import harmless
 from tagwise.corpus.intake import Verdict, judge_posts
 from tagwise.corpus.post import Post
 from tagwise.corpus.table import Corpus, commit_corpus, digest_posts, write_corpus
+from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 
 def post(number: int, *tags: str, owner: str | None = None) -> Post:
-    return Post(key=f"{number}.png", picture=Path(f"/pictures/{number}.png"), tags=tags, owner=owner)
+    return Post(key=f"{number}.png", picture=Place(f"/pictures/{number}.png"), tags=tags, owner=owner)
 
 
-USED = Verdict(bucket="used", bytes=9, width=4, height=3, notes=("palette", "tiny"), sha256="ab")
+USED = Verdict(bucket="used", bytes=9, width=4, height=3, notes=("palette", "tiny"), sha256="ab", stamp="s")
 
 
 def written(folder: Path, judged: Sequence[tuple[Post, Verdict]]) -> Corpus:
     with write_corpus(folder) as writer:
         for one, verdict in judged:
             writer.add(one, verdict)
-    return commit_corpus(folder, writer.record(forms=[{"form": "table"}], source_digest="s"))
+    return commit_corpus(folder, writer.record(forms=[{"form": "table"}], rules={}, source_digest="s"))
 
 
 def test_a_corpus_gives_back_its_posts(tmp_path: Path) -> None:
@@ -42,7 +45,7 @@ def test_a_corpus_gives_back_its_posts(tmp_path: Path) -> None:
     assert written(tmp_path, [(one, USED if one.tags else skipped) for one in posts]).folder == tmp_path
     corpus = Corpus.open(tmp_path)
     assert corpus.pictures == 3
-    assert corpus.picture_paths() == [posts[0].picture, posts[2].picture, posts[3].picture]
+    assert corpus.picture_places() == [posts[0].picture, posts[2].picture, posts[3].picture]
     assert corpus.columns("owner", "width", "notes") == {
         "owner": ["ann", "bob", None],
         "width": [4, 4, 4],
@@ -63,7 +66,7 @@ def test_without_owners_there_is_no_owner_column(tmp_path: Path) -> None:
 
 def test_an_empty_corpus_can_be_read(tmp_path: Path) -> None:
     corpus = written(tmp_path, [])
-    assert corpus.picture_paths() == []
+    assert corpus.picture_places() == []
     assert len(corpus.tag_table().rows) == 0
 
 
@@ -77,7 +80,7 @@ def test_tables_longer_than_one_row_group_are_whole(tmp_path: Path, monkeypatch:
 
 
 def test_p7_the_skipped_list_cannot_run_in_a_spreadsheet(tmp_path: Path) -> None:
-    evil = Post(key='=HYPERLINK("http://x")', picture=Path("@SUM(A1)\n\udcff"), tags=("x",))
+    evil = Post(key='=HYPERLINK("http://x")', picture=Place("@SUM(A1)\n\udcff"), tags=("x",))
     corpus = written(tmp_path, [(evil, Verdict(bucket="missing", reason="-1"))])
     with (corpus.folder / "skipped.csv").open(encoding="utf-8", newline="") as handle:
         header, row = csv.reader(handle)
@@ -124,7 +127,7 @@ def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
 def test_the_digest_is_the_content_not_the_place(tmp_path: Path, draw: Callable[..., Path]) -> None:
     def digest(name: str, level: int = 1, tag: str = "x") -> str:
         picture = draw(tmp_path / name / "a.png", level)
-        judged = list(judge_posts([Post(key="a", picture=picture, tags=(tag,))]))
+        judged = list(judge_posts([Post(key="a", picture=Place(str(picture)), tags=(tag,))]))
         return written(tmp_path / f"{name}-corpus", judged).record.digest
 
     assert digest("one") == digest("two")
@@ -137,3 +140,49 @@ def test_different_tags_have_different_source_digests(left: list[str], right: li
     digests = {tuple(tags): digest_posts(iter([post(0, *tags)])) for tags in (left, right)}
     assert len(set(digests.values())) == len(digests)
     assert all(count == 1 for count, _ in digests.values())
+
+
+def test_bytes_are_copied_into_shards_that_anybody_can_read(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    """And come back by their place, wherever the corpus is moved to."""
+    contents = [draw(tmp_path / f"{level}.png", level).read_bytes() for level in range(3)]
+    posts = [Post(key=f"k{n}", picture=content, tags=("x", "é"), owner="ann") for n, content in enumerate(contents)]
+    written(tmp_path / "corpus", list(judge_posts(posts)))
+    corpus = Corpus.open((tmp_path / "corpus").rename(tmp_path / "moved"))
+    assert [place.read() for place in corpus.picture_places()] == contents
+    with tarfile.open(tmp_path / "moved" / "shards" / "000000.tar") as shard:
+        assert shard.getnames()[:2] == ["000000000.png", "000000000.json"]
+        handle = shard.extractfile("000000002.json")
+        assert handle is not None
+        facts = json.load(handle)
+    assert (facts["key"], facts["tags"], facts["owner"]) == ("k2", ["x", "é"], "ann")
+    assert facts["sha256"] == hashlib.sha256(contents[2]).hexdigest()
+
+
+def test_a_packed_corpus_needs_its_sources_no_more(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new shard is begun where the last is full."""
+    monkeypatch.setattr("tagwise.corpus.shards.SHARD_BYTES", 3000)
+    paths = [draw(tmp_path / f"{level}.png", level) for level in range(5)]
+    contents = [path.read_bytes() for path in paths]
+    posts = [Post(key=path.name, picture=Place(str(path)), tags=("x",)) for path in paths]
+    with write_corpus(tmp_path / "corpus", packed=True) as writer:
+        for one, verdict in judge_posts(posts):
+            writer.add(one, verdict)
+    corpus = commit_corpus(tmp_path / "corpus", writer.record(forms=[], rules={}, source_digest=""))
+    for path in paths:
+        path.unlink()
+    assert [place.read() for place in corpus.picture_places()] == contents
+    assert len(list((tmp_path / "corpus" / "shards").iterdir())) > 1
+
+
+def test_a_corpus_of_tags_alone_has_no_pictures_to_give(tmp_path: Path) -> None:
+    corpus = written(tmp_path, list(judge_posts([Post(key="1", picture=None, tags=("x",))])))
+    assert corpus.tag_table().raw == ["x"]
+    with pytest.raises(UsageError, match="gathered with --no-pictures"):
+        corpus.picture_places()
+
+
+def test_verdicts_come_back_by_stamp(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    judged = list(judge_posts([Post(key="a", picture=Place(str(draw(tmp_path / "a.png"))), tags=("x",))]))
+    assert written(tmp_path / "corpus", judged).verdicts() == {judged[0][1].stamp: judged[0][1]}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import zipfile
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused, UsageError
-from tagwise.corpus.readers import open_source
-from tagwise.corpus.readers.tables import Columns, TableSource
+from tagwise.corpus.readers.records import LONGEST_CELL
+from tagwise.corpus.readers.tables import Columns, TableSource, open_table
+from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +32,11 @@ def table(folder: Path, rows: Iterable[Row], name: str = "t.csv", delimiter: str
 
 
 def opened(path: Path, **columns: Any) -> TableSource:
-    source = open_source(path, Columns(**columns))
-    assert isinstance(source, TableSource)
-    return source
+    return open_table(path, Columns(**columns))
+
+
+def place(folder: Path, name: str) -> Place:
+    return Place(name if "://" in name else str(folder / name))
 
 
 def tags(path: Path, **columns: Any) -> list[tuple[str, ...]]:
@@ -76,7 +82,7 @@ def test_p6_columns_are_guessed_by_what_they_hold(here: Path) -> None:
     rows = [("id", "where", "note", "things"), ("1", "a.png", "w", "x;y"), ("2", "gone.png", "", "y;z")]
     source = opened(table(here, rows))
     assert (source.columns.picture, source.columns.tags) == ("where", "things")
-    assert [post.picture for post in source.posts()] == [here / "a.png", here / "gone.png"]
+    assert [post.picture for post in source.posts()] == [Place(str(here / "a.png")), Place(str(here / "gone.png"))]
 
 
 def test_p6_two_columns_of_pictures_are_refused_by_name(here: Path) -> None:
@@ -131,17 +137,20 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(here: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "said"),
     [
-        (b"", UsageError, "one column"),
+        (b"", DataRefused, "no row"),
         (b"image,tags\n", DataRefused, "no row"),
         (b"image\na.png\n", UsageError, "one column"),
         (b"a.png,x;y\nb.png,z\n", UsageError, "no header"),
         (b"image,tags\na.png,x\xff\n", DataRefused, "UTF-8"),
         (b'image,tags\na.png,x;y\nb.png,"never closed\n', DataRefused, "line 3"),
-        (b"image,tags\na.png,x;y\nb.png,x,y\n", DataRefused, "row 3: 3 cells"),
+        (b"image,tags\na.png,x;y\nb.png,x,y\n", DataRefused, "line 3: 3 cells"),
         (b"image,tags\nnone.png,x;y\n", UsageError, "'image', 'tags'"),
         (b"image,tags,tags\na.png,x;y,z\n", UsageError, "two columns named"),
-        (b'image,tags\na.png,"[[1]]"\n', DataRefused, "row 2"),
-        (b"image,tags\na.png," + b"x;" * 70_000 + b"\n", DataRefused, "line 2"),
+        (b'image,tags\na.png,"[[1]]"\n', DataRefused, "row 1"),
+        (b"image,tags\na.png," + b"x;" * LONGEST_CELL + b"\n", DataRefused, "line 2: field larger"),
+        ("image,tags\na.png,b\u00e4r\n".encode("utf-16"), DataRefused, "UTF-8"),
+        ("image,tags\na.png,b\u00e4r\n".encode("latin-1"), DataRefused, "UTF-8"),
+        (b"a.png\n", UsageError, "no row|one column|no header"),
     ],
 )
 def test_a_broken_table_is_refused_with_its_place(
@@ -156,17 +165,134 @@ def test_a_deep_list_is_refused_and_does_not_exhaust_the_stack(here: Path) -> No
     path = table(here, [("image", "tags"), ("a.png", "[" * 50_000 + "]" * 50_000)])
     with pytest.raises((DataRefused, UsageError)):
         list(opened(path).posts())
-    with pytest.raises(DataRefused, match="row 2"):
+    with pytest.raises(DataRefused, match="row 1"):
         list(opened(path, separator=";").posts())
 
 
-def test_sources_of_no_known_form_are_refused(here: Path) -> None:
-    with pytest.raises(UsageError, match="There is no"):
-        open_source(here / "none")
-    with pytest.raises(UsageError, match=r"no folder and no \.csv"):
-        open_source(here / "a.png")
-    with pytest.raises(UsageError, match="has no columns"):
-        open_source(here, Columns(tags="tags"))
+def test_a_long_cell_is_read(here: Path) -> None:
+    many = [f"tag{number}" for number in range(100_000)]
+    path = table(here, [("image", "tags"), ("a.png", ";".join(many)), ("b.png", "x" * 10_000)])
+    assert tags(path, separator=";") == [tuple(many), ("x" * 10_000,)]
+
+
+def test_a_table_without_a_header_is_read_by_the_names_given(here: Path) -> None:
+    (here / "t.tsv").write_text("a.png\tx, y, z\nb.png\tq\n", "utf-8")
+    with pytest.raises(UsageError, match=r"no header line.*--column-names"):
+        opened(here / "t.tsv")
+    posts = list(opened(here / "t.tsv", names=("image", "tags"), separator=",").posts())
+    assert [(post.key, post.tags) for post in posts] == [("a.png", ("x", "y", "z")), ("b.png", ("q",))]
+
+
+def test_names_and_queries_belong_to_their_forms(here: Path) -> None:
+    (here / "t.jsonl").write_text('{"image": "a.png", "tags": "x"}\n', "utf-8")
+    with pytest.raises(UsageError, match="--column-names"):
+        opened(here / "t.jsonl", names=("image", "tags"))
+    with pytest.raises(UsageError, match="--query"):
+        opened(here / "t.jsonl", query="SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"separator": ""}, "--separator is empty"),
+        ({"caption": "tags"}, "belong together"),
+        ({"caption": "tags", "tags": "tags", "lexicon": "words.txt"}, "exclude each other"),
+        ({"picture": "image", "pictures": False}, "leave one away"),
+    ],
+)
+def test_contradictions_are_refused(here: Path, columns: dict[str, Any], said: str) -> None:
+    path = table(here, [("image", "tags"), ("a.png", "x;y")])
+    with pytest.raises(UsageError, match=said):
+        opened(path, **columns)
+
+
+@pytest.mark.parametrize("name", ["opt_out", "optout", "Opt-Out"])
+def test_wishes_to_be_left_alone_are_marked(here: Path, name: str) -> None:
+    cells = ["true", "Yes", "1", "x", "please", "", "false", "No", "0", "0.0", " FALSE "]
+    path = table(here, [("image", "tags", name), *(("a.png", "x;y", cell) for cell in cells)])
+    assert [post.opted_out for post in opened(path).posts()] == [True] * 5 + [False] * 6
+
+
+def test_an_opt_out_that_stands_in_one_late_row_is_honoured(here: Path) -> None:
+    rows: list[dict[str, Any]] = [{"image": "a.png", "tags": ["x"]} for _ in range(2000)]
+    rows[1500]["opt_out"] = True
+    (here / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    assert [number for number, post in enumerate(opened(here / "t.jsonl").posts()) if post.opted_out] == [1500]
+
+
+def test_tags_come_from_the_words_of_captions(here: Path) -> None:
+    (here / "words.txt").write_text("brown bear\nBear\nriver\n", "utf-8")
+    path = table(here, [("image", "text"), ("a.png", "A brown bear, then bears!"), ("b.png", "nothing")])
+    source = opened(path, caption="text", lexicon=here / "words.txt")
+    assert [post.tags for post in source.posts()] == [("brown bear", "Bear"), ()]
+    assert "words of 'text'" in source.described()[0]
+
+
+def test_a_table_of_tags_alone_needs_no_pictures(here: Path) -> None:
+    path = table(here, [("user", "where", "tags"), ("ann", "./p//1.jpg", "x;y"), ("bob", "", "z;w")])
+    posts = list(opened(path, pictures=False).posts())
+    assert [(post.key, post.picture, post.owner) for post in posts] == [
+        ("p/1.jpg", None, "ann"),
+        ("row 2", None, "bob"),
+    ]
+    (here / "one.csv").write_text("tags\nx;y\n", "utf-8")
+    assert [post.key for post in opened(here / "one.csv", pictures=False).posts()] == ["row 1"]
+
+
+def test_addresses_are_not_joined_to_the_folder(here: Path) -> None:
+    rows = [("page", "image", "tags"), ("https://site/post/1", "s3://bucket//a.png", "x;y")]
+    (post,) = opened(table(here, rows)).posts()
+    assert (post.key, post.picture) == ("s3://bucket//a.png", Place("s3://bucket//a.png"))
+
+
+def test_pictures_that_are_there_go_before_addresses(here: Path) -> None:
+    path = table(here, [("url", "image", "tags"), ("https://site/a.jpg", "a.png", "x;y")])
+    assert opened(path).columns.picture == "image"
+
+
+def test_an_empty_column_of_tags_gives_posts_without_tags(here: Path) -> None:
+    assert tags(table(here, [("image", "tags"), ("a.png", ""), ("b.png", "")])) == [(), ()]
+
+
+def test_short_rows_have_empty_cells(here: Path) -> None:
+    (here / "t.csv").write_text("image,user,tags\na.png,ann,x;y\nb.png\n", "utf-8")
+    assert [(post.owner, post.tags) for post in opened(here / "t.csv").posts()] == [("ann", ("x", "y")), (None, ())]
+
+
+def test_equal_keys_are_left_to_the_gathering(here: Path) -> None:
+    path = table(here, [("image", "tags"), ("a.png", "x;y"), ("./a.png", "z;w")])
+    assert [post.key for post in opened(path).posts()] == ["a.png", "a.png"]
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.png", "a:b.png", 'quo"te.png', "new\nline.png", "\u202etxt.png", "=1+1.png"]
+)
+def test_odd_names_of_pictures_are_found(here: Path, name: str) -> None:
+    (here / name).write_bytes(b"")
+    source = opened(table(here, [("image", "tags"), (name, "x;y")]))
+    assert [(post.key, post.picture) for post in source.posts()] == [(name, Place(str(here / name)))]
+    assert source.form()["picture"] == "image"
+
+
+def test_the_columns_of_real_products_are_guessed(tmp_path: Path, real_data: Path) -> None:
+    with zipfile.ZipFile(real_data / "fashion_tags" / "images.zip") as archive:
+        archive.extractall(tmp_path, archive.namelist()[:20])
+    shutil.copy(real_data / "fashion_tags" / "products.csv", tmp_path)
+    source = opened(tmp_path / "products.csv")
+    chosen = source.columns
+    assert (chosen.picture, chosen.tags, chosen.separator) == ("image", "tags", ";")
+    counts = Counter(tag for post in source.posts() for tag in post.tags)
+    assert (len(counts), counts["Casual"]) == (3200, 3872)
+
+
+def test_real_hashtags_are_counted_as_their_description_says(real_data: Path) -> None:
+    source = opened(
+        real_data / "hashtags" / "harrison.tsv.gz", names=("picture", "tags"), pictures=False, separator=" "
+    )
+    rows = [post.tags for post in source.posts()]
+    assert len(rows) == 57_383
+    assert sum(map(len, rows)) / len(rows) == pytest.approx(4.54, abs=0.005)
+    assert len({tag for row in rows for tag in row}) == 997
 
 
 # What a cell can carry: strip() takes white space at the ends, "#" glues hashtags, "[" opens a list.
@@ -185,7 +311,7 @@ def test_tags_and_names_of_strangers_survive_a_table(here: Path, cells: list[lis
     path = table(here, [("image", "tags"), ("a.png", "x;y"), *rows])
     posts = list(opened(path, picture="image", separator=";").posts())[1:]
     assert [post.tags for post in posts] == [tuple(cell) for cell in cells]
-    assert [post.picture for post in posts] == [here / name for name, _ in rows]
+    assert [post.picture for post in posts] == [place(here, name) for name, _ in rows]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tagwise.base.errors import UsageError
+from tagwise.tags.key import canonical_key
+from tagwise.tags.labelling import build_label_space
 from tagwise.tags.merging import fold_plurals, read_aliases, resolve_aliases
+from tagwise.tags.space import LabelOptions
+from tagwise.tags.table import TagTable
 
 
 def test_alias_file_is_keyed(tmp_path: Path) -> None:
@@ -19,8 +25,8 @@ def test_alias_file_is_keyed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("one word\n", "line 1.*no alias<TAB>canonical"),
-        ("a\tb\n!\tb\n", "line 2.*no alias<TAB>canonical"),
+        ("one word\n", "line 1.*no alias<TAB>tag; write two tags .*or a CSV table"),
+        ("a\tb\n!\tb\n", "line 2.*no alias<TAB>tag"),
         ("a\tb\nA\tc\n", "line 2: 'a' is 'c' here and 'b' above"),
     ],
 )
@@ -29,6 +35,90 @@ def test_alias_file_errors_name_the_line(tmp_path: Path, content: str, message: 
     path.write_text(content, "utf-8")
     with pytest.raises(UsageError, match=message):
         read_aliases(path)
+
+
+TABLE = """tag,category,count,aliases
+brown_bear,5,900,"bruin,Ursus Arctos,brown-bear"
+fox,5,800,
+cat,5,700,"feline, kitty"
+"""
+
+
+def write(folder: Path, content: str) -> Path:
+    path = folder / "tags.csv"
+    path.write_text(content, "utf-8")
+    return path
+
+
+def test_p8_a_table_of_tags_with_their_aliases_is_an_alias_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merges = {"bruin": "brownbear", "ursusarctos": "brownbear", "feline": "cat", "kitty": "cat"}
+    assert read_aliases(write(tmp_path, TABLE)) == merges, "brown-bear has the key of its tag already"
+    excel = "\ufeff" + TABLE.replace("tag,cat", '"Tag",cat').replace("\n", "\r\n")
+    assert read_aliases(write(tmp_path, excel)) == merges
+    assert read_aliases(write(tmp_path, "aliases,tag\nbruin,bear\n,fox\n")) == {"bruin": "bear"}
+    assert capsys.readouterr().err == "", "nothing was doubtful"
+
+
+def test_a_table_that_has_plural_and_singular_keeps_them_apart(tmp_path: Path) -> None:
+    aliases = read_aliases(write(tmp_path, "tag,aliases\nglasses,spectacles\nglass,\ncircle,disk\n"))
+    assert aliases == {"spectacles": "glasses", "glasses": "glasses", "disk": "circle"}
+    folds = fold_plurals({"glasses": 2, "glass": 9, "circles": 2, "circle": 9}, protected=aliases.values())
+    assert folds == {"circles": "circle"}
+
+
+def test_what_is_doubtful_in_a_table_of_aliases_is_left_apart_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No merge is guessed: a wrong one cannot be seen in the label space, a missing one can."""
+    rows = 'canine,"k9,:)"\nk-9,\nninetales,nine tails\n9tails,"ninetails,dog"\n>_<,ouch\n'
+    assert read_aliases(write(tmp_path, f"tag,aliases\n{rows}")) == {"dog": "9tails"}
+    path, told = tmp_path / "tags.csv", "they merge nothing until their rows are corrected."
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}: 2 aliases hold no letter or number, or their tag holds none (:) -> canine, ouch -> >_<); {told}",
+        f"{path}: 1 aliases are the tag of another row too (k9 -> canine); {told}",
+        f"{path}: 2 aliases stand at several tags (nine tails -> ninetales, ninetails -> 9tails); {told}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ('cat,feline\nfeline,"cat,kitty"\n', "cat -> feline -> cat"),
+        ("a,b\nc,d\nd,e\ne,c\n", "c -> e -> d -> c"),
+        ('cat,"feline\n', "line 2: unexpected end of data; write it as a CSV table"),
+        ("cat,feline,kitty\n", "line 2: 3 cells under a header of 2; put aliases .* in quotes"),
+    ],
+)
+def test_a_table_of_aliases_in_a_cycle_or_of_wrong_rows_is_wrong_use(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_aliases(write(tmp_path, f"tag,aliases\n{rows}"))
+
+
+def test_p8_merges_of_people_are_found_by_key_by_plurals_and_by_their_table(real_data: Path) -> None:
+    """Of 9,565 aliases that people of an art site wrote down; each stands once, each tag twice."""
+    path = real_data / "hashtags" / "artwork_tags_with_aliases.csv"
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    pairs = [(alias, row["tag"]) for row in rows for alias in row["aliases"].split(",") if alias]
+    tags = [row["tag"] for row in rows]
+    raw = [alias for alias, _ in pairs] + tags
+    numbers = np.arange(len(raw))
+    entries = np.concatenate([numbers, numbers[len(pairs) :]])
+    table = TagTable(pictures=len(entries), rows=np.arange(len(entries)), raw_ids=entries, raw=raw, owners=None)
+
+    def merged(plurals: bool, aliases: dict[str, str] | None = None) -> tuple[int, int]:
+        """Aliases that became the label of their tag, and tags that lost a label of their own."""
+        space = build_label_space(table, LabelOptions(plurals=plurals), aliases=aliases).space
+        own = {space.encode(tag) for tag in tags} - {None}
+        found = sum(space.encode(alias) == space.encode(tag) is not None for alias, tag in pairs)
+        return found, len({canonical_key(tag) for tag in tags} - {""}) - len(own)
+
+    assert len(pairs) == 9565
+    assert merged(plurals=False) == (741, 0)
+    assert merged(plurals=True) == (1237, 16), "without a lexicon short joins shorts, and glasses join glass"
+    assert merged(plurals=True, aliases=read_aliases(path)) == (9565 - 31 - 3 - 11, 0), "all but the doubtful ones"
 
 
 def test_missing_alias_file_is_wrong_use(tmp_path: Path) -> None:

@@ -349,3 +349,34 @@ def test_folds_differ_by_seed() -> None:
     truth = np.repeat(np.arange(4), 50)
     folds = [stratified_folds(truth, 5, seed) for seed in range(20)]
     assert len({fold.tobytes() for fold in folds}) == 20
+
+
+@pytest.mark.parametrize("picture", ['"s3://bucket/a.png"', '{"bytes": null, "path": "s3://bucket/a.png"}'])
+def test_a_target_is_read_from_files(tmp_path: Path, picture: str) -> None:
+    table = tmp_path / "t.jsonl"
+    table.write_text("".join(f'{{"file": {picture}, "species": "{kind}"}}\n' for kind in ("owl", "wren")), "utf-8")
+    with pytest.raises(UsageError, match=r"s3://bucket/a\.png of .*t\.jsonl is no file of its own"):
+        open_target(table, class_column="species")
+
+
+def test_few_labels_are_drawn_by_the_seed_and_the_test_stays(tmp_path: Path, fill: Fill) -> None:
+    fill(tmp_path / "t" / "train", wren=20, owl=30)
+    fill(tmp_path / "t" / "val", seed=2, wren=3, owl=3)
+    fill(tmp_path / "t" / "test", seed=1, wren=4, owl=4)
+    target = open_target(tmp_path / "t")
+    few, again, other = (target.few_labelled(5, seed) for seed in (0, 0, 1))
+    assert np.bincount(few.train.truth).tolist() == [5, 5]
+    assert few.train.digest == again.train.digest != other.train.digest
+    assert few.test_digest == target.test_digest
+    assert few.validation is None
+    for path, kind in zip(few.train.paths, few.train.truth, strict=True):
+        assert path.parent.name == few.classes[kind]
+
+
+def test_few_labels_need_two_a_class_and_as_many_pictures(tmp_path: Path, fill: Fill) -> None:
+    fill(tmp_path / "t" / "train", wren=3, owl=9)
+    target = open_target(tmp_path / "t")
+    with pytest.raises(UsageError, match="--per-class is 2 or more, not 1"):
+        target.few_labelled(1, 0)
+    with pytest.raises(DataRefused, match="class wren of t has 3 training pictures, fewer than --per-class 5"):
+        target.few_labelled(5, 0)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
-from tagwise.corpus.table import Corpus
-from tagwise.verbs import gather as gathering
+from tagwise.corpus.gathering import Gathering
+from tagwise.corpus.table import Corpus, CorpusWriter
+from tagwise.pixels.place import Place
 from tagwise.verbs.gather import gather
+from tagwise.verbs.labels import labels
+from tagwise.verbs.pretrain import pretrain
 
 
 @pytest.fixture
@@ -52,6 +58,9 @@ def test_class_folders_become_a_corpus(photos: Path, tmp_path: Path) -> None:
     assert result.record.commonest_tags == [("cat", 10), ("dog", 10)]
     assert "20 of 20 pictures are used" in str(result)
     assert sorted(path.name for path in corpus.folder.iterdir()) == [
+        "card.html",
+        "card.json",
+        "card.md",
         "corpus.json",
         "pictures.parquet",
         "skipped.csv",
@@ -89,17 +98,20 @@ def test_too_many_damaged_pictures_exit_3_and_leave_the_list_beside(photos: Path
     assert gather([photos], tmp_path / "corpus", max_skipped_fraction=0.2).record.buckets["used"] == 17
 
 
-def test_pictures_without_any_tag_are_no_corpus(tmp_path: Path) -> None:
-    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
-    with pytest.raises(DataRefused, match="None of 1 pictures is left"):
-        gather([tmp_path], tmp_path.with_name("corpus-of-none"))
+def test_pictures_without_any_tag_are_no_corpus(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing says their tags"):
+        gather([photos / "cat"], tmp_path / "corpus")
+    rows = [f"photos/cat/{number}.png," for number in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["picture,tags", *rows]))
+    with pytest.raises(DataRefused, match=r"None of 10 pictures is left \(10 untagged\)"):
+        gather([tmp_path / "t.csv"], tmp_path / "corpus", separator=";")
 
 
 def test_p14_the_same_command_again_does_nothing(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = gather([photos], tmp_path / "corpus")
-    monkeypatch.setattr(gathering, "_gather", None)
+    monkeypatch.setattr(Gathering, "carry_out", None)
     again = gather([photos], tmp_path / "corpus")
     assert again.already
     assert again.record == first.record
@@ -109,14 +121,94 @@ def test_p14_the_same_command_again_does_nothing(
     assert said.out == ""
 
 
-def test_p14_changed_sources_exit_2_until_overwrite(photos: Path, tmp_path: Path) -> None:
+def test_p14_other_sources_exit_2_until_overwrite(photos: Path, tmp_path: Path) -> None:
+    gather([photos], tmp_path / "corpus")
+    (tmp_path / "t.csv").write_text("picture,tags\nphotos/cat/1.png,x\n")
+    with pytest.raises(UsageError, match=r"source 1\.(form|source): .*--overwrite") as refusal:
+        gather([tmp_path / "t.csv"], tmp_path / "corpus", separator=";")
+    assert refusal.value.exit_code == 2
+    assert gather([photos], tmp_path / "corpus", overwrite=True).record.read == 20
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the pictures that are judged; the card, which shows some of them, is left out."""
+    monkeypatch.setattr("tagwise.verbs.card_page.write_card", lambda _: None)
+    seen: list[str] = []
+    read = Place.read
+
+    def noted(place: Place) -> bytes:
+        seen.append(Path(place.path).name)
+        return read(place)
+
+    monkeypatch.setattr(Place, "read", noted)
+    return seen
+
+
+def test_changed_sources_cost_a_look_at_what_changed_alone(
+    photos: Path, tmp_path: Path, reads: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the corpus is the one that a new gathering gives."""
     gather([photos], tmp_path / "corpus")
     (photos / "cat" / "0.png").unlink()
-    with pytest.raises(UsageError, match=r"have changed since.*--overwrite"):
-        gather([photos], tmp_path / "corpus")
-    with pytest.raises(UsageError, match=r"source 1\.source: "):
-        gather([photos / "cat"], tmp_path / "corpus")
-    assert gather([photos], tmp_path / "corpus", overwrite=True).record.read == 19
+    Image.new("RGB", (9, 9)).save(photos / "dog" / "new.png")
+    Image.new("RGB", (40, 9)).save(photos / "dog" / "3.png")
+    reads.clear()
+    updated = gather([photos], tmp_path / "corpus")
+    assert reads == ["3.png", "new.png"]
+    assert "brought up to date" in capsys.readouterr().err
+    fresh = gather([photos], tmp_path / "fresh")
+    assert updated.record == fresh.record
+    for name in ("pictures.parquet", "tags.parquet", "skipped.csv"):
+        assert (updated.folder / name).read_bytes() == (fresh.folder / name).read_bytes()
+
+
+def test_w22_opt_outs_and_licences_act_first_and_the_card_counts_them(tmp_path: Path) -> None:
+    for number in range(8):
+        Image.new("RGB", (32, 24), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    owners = ["ann", "ann", "bob", "bob", "eve", "eve", "eve", "eve"]
+    licences = ["cc0", "cc0", "CC0", "", "by", "cc0", "cc0", "cc0"]
+    rows = [f"{n}.png,x y,{owner},{licence}" for n, (owner, licence) in enumerate(zip(owners, licences, strict=True))]
+    (tmp_path / "t.csv").write_text("\n".join(["picture,tags,owner,licence", *rows]))
+    (tmp_path / "out.txt").write_text("ann\n7.png\n")
+    result = gather(
+        [tmp_path / "t.csv"], tmp_path / "corpus", separator=" ", opt_out=tmp_path / "out.txt", licences=["cc0"]
+    )
+    counts = {bucket: count for bucket, count in result.record.buckets.items() if count}
+    assert counts == {"used": 3, "opted out": 3, "licence": 2}
+    card = json.loads((tmp_path / "corpus" / "card.json").read_text("utf-8"))
+    assert '"opted out"' in json.dumps(card)
+    assert "opted out" in (tmp_path / "corpus" / "card.md").read_text("utf-8")
+    with pytest.raises(UsageError, match=r"--opt-out .*none\.txt cannot be read"):
+        gather([tmp_path / "t.csv"], tmp_path / "c2", separator=" ", opt_out=tmp_path / "none.txt")
+
+
+def test_pictures_are_looked_at_as_closely_as_asked(photos: Path, tmp_path: Path, reads: list[str]) -> None:
+    """A closer look than before reads them again."""
+    good = (photos / "cat" / "1.png").read_bytes()
+    (photos / "cat" / "1.png").write_bytes(good[:60])
+    assert gather([photos], tmp_path / "corpus", decode="headers").record.buckets["used"] == 20
+    reads.clear()
+    assert gather([photos], tmp_path / "corpus").record.buckets["damaged"] == 1
+    assert len(reads) == 20
+    with pytest.raises(UsageError, match="--decode is all, headers or how many"):
+        gather([photos], tmp_path / "corpus", decode="some")
+
+
+def test_a_table_of_tags_alone_gives_labels_but_nothing_to_train_on(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("1\tx y\n2\tx\n")
+    names = ["picture", "tags"]
+    gather([tmp_path / "t.tsv"], tmp_path / "corpus", column_names=names, separator=" ", pictures=False)
+    assert labels(tmp_path / "corpus", tmp_path / "space.json").labels == 2
+    with pytest.raises(UsageError, match="gathered with --no-pictures"):
+        pretrain(tmp_path / "corpus", labels=tmp_path / "space.json", out=tmp_path / "run", images="64", batch=2)
+
+
+def test_pack_copies_the_pictures(photos: Path, tmp_path: Path) -> None:
+    gather([photos], tmp_path / "corpus", pack=True)
+    wanted = [path.read_bytes() for path in sorted(photos.rglob("*.png"))]
+    shutil.rmtree(photos)
+    assert [place.read() for place in Corpus.open(tmp_path / "corpus").picture_places()] == wanted
 
 
 def test_several_sources_keep_their_keys_apart(photos: Path, tmp_path: Path) -> None:
@@ -133,21 +225,27 @@ def test_a_corpus_is_the_same_for_any_number_of_workers(photos: Path, tmp_path: 
         assert (one.folder / name).read_bytes() == (many.folder / name).read_bytes()
 
 
-def test_ctrl_c_leaves_nothing_behind_and_an_old_corpus_alone(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_leaves_an_old_corpus_alone_and_what_was_seen_is_known(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
 ) -> None:
     gather([photos], tmp_path / "old")
     before = {path: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    add, added = CorpusWriter.add, iter(range(100))
 
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    def interrupted(writer: CorpusWriter, *rest: Any) -> None:
+        if next(added) == 12:
+            raise KeyboardInterrupt
+        add(writer, *rest)
 
-    monkeypatch.setattr("tagwise.corpus.table.CorpusWriter.add", interrupted)
-    for name, overwrite in (("old", True), ("new", False)):
+    with monkeypatch.context() as patch:
+        patch.setattr(CorpusWriter, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            gather([photos], tmp_path / name, overwrite=overwrite)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "photos"]
+            gather([photos], tmp_path / "old", overwrite=True, workers=1)
     assert {path: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    reads.clear()
+    gather([photos], tmp_path / "old", overwrite=True, workers=1)
+    assert 0 < len(reads) < 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "photos"]
 
 
 def test_a_folder_in_other_use_is_never_taken(photos: Path, tmp_path: Path) -> None:
@@ -168,7 +266,7 @@ def test_a_disk_that_refuses_is_a_named_error(photos: Path, tmp_path: Path, monk
     def read_only(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr("tempfile.TemporaryDirectory", read_only)
+    monkeypatch.setattr("tagwise.corpus.gathering.write_journal", read_only)
     with pytest.raises(TagwiseError, match="Permission denied"):
         gather([photos], tmp_path / "corpus")
 

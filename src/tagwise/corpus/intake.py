@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tagwise.corpus.pool import map_in_order
-from tagwise.pixels.decode import PictureRefused, decode, read_picture_bytes
+from tagwise.pixels.decode import decode, measure
+from tagwise.pixels.place import PictureRefused, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tagwise.corpus.post import Post
 
-BUCKETS = ("used", "damaged", "missing", "duplicate", "untagged")
-"""Where a post can end. ``duplicate``: its key was met before; ``untagged``: no tag is left."""
+BUCKETS = ("used", "damaged", "missing", "duplicate", "untagged", "opted out", "licence")
+"""Where a post can end. ``duplicate``: its key was met before; ``untagged``: no tag is left;
+``opted out``: its owner wants it left alone; ``licence``: it is not among the allowed ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,22 +31,42 @@ class Verdict:
     bytes: int = 0
     """Size of the file."""
     width: int = 0
-    """Pixels, upright."""
+    """Pixels, upright; as stored where only the header was read."""
     height: int = 0
-    """Pixels, upright."""
+    """Pixels, upright; as stored where only the header was read."""
     notes: tuple[str, ...] = ()
     """What decoding did or found; see ``DecodedPicture``."""
     sha256: str = ""
     """Of the file's content."""
+    stamp: str = ""
+    """Of the place and the file's size and time: while it is the same, the picture is not judged again."""
 
 
-def judge_posts(posts: Iterable[Post], workers: int | None = None) -> Iterator[tuple[Post, Verdict]]:
-    """Decodes every picture once and sorts the posts into buckets, in their order.
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What is honoured before any tag is counted, and how closely pictures are looked at."""
+
+    opted_out: frozenset[str] = frozenset()
+    """Owners or keys that want to be left alone."""
+    licences: frozenset[str] | None = None
+    """Allowed ones, casefolded; None: all."""
+    decoded_fraction: float = 1.0
+    """Share of the pictures that are decoded whole; of the others the header is read."""
+    known: Mapping[str, Verdict] = field(default_factory=dict)
+    """Verdicts on pictures by stamp, from an earlier gathering."""
+
+
+def judge_posts(
+    posts: Iterable[Post], rules: Rules | None = None, workers: int | None = None
+) -> Iterator[tuple[Post, Verdict]]:
+    """Sorts the posts into buckets, in their order; every picture is read once.
 
     Args:
         posts: As a reader yields them.
+        rules: What is honoured; by default all that can be read is used.
         workers: Threads; by default one for each processor.
     """
+    rules = rules or Rules()
     met: set[str] = set()
 
     def numbered() -> Iterator[tuple[Post, bool]]:
@@ -53,39 +74,74 @@ def judge_posts(posts: Iterable[Post], workers: int | None = None) -> Iterator[t
             yield post, post.key in met
             met.add(post.key)
 
-    return map_in_order(_judge, numbered(), workers)
+    def judged(candidate: tuple[Post, bool]) -> tuple[Post, Verdict]:
+        post, met_before = candidate
+        return post, _left_out(post, rules, met_before) or _looked_at(post, rules)
+
+    return map_in_order(judged, numbered(), workers)
 
 
-def _judge(candidate: tuple[Post, bool]) -> tuple[Post, Verdict]:
-    post, met_before = candidate
+def _left_out(post: Post, rules: Rules, met_before: bool) -> Verdict | None:
+    """What people want comes first, then what their table says."""
+    if post.opted_out or post.owner in rules.opted_out or post.key in rules.opted_out:
+        return Verdict(bucket="opted out", reason="its owner wants it left alone")
+    if rules.licences is not None and (post.licence or "").casefold() not in rules.licences:
+        return Verdict(bucket="licence", reason=f"its licence is {post.licence or 'not stated'}")
     if met_before:
-        return post, Verdict(bucket="duplicate", reason="an earlier post has the same key")
+        return Verdict(bucket="duplicate", reason="an earlier post has the same key")
     if not post.tags:
-        return post, Verdict(bucket="untagged", reason="it has no tag")
+        return Verdict(bucket="untagged", reason="it has no tag")
     if not _is_text(post):
-        return post, Verdict(bucket="damaged", reason="its name or a tag is no valid Unicode")
-    if not os.path.isfile(post.picture):  # noqa: PTH113 - Path.is_file raises on names that are too long
-        return post, Verdict(bucket="missing", reason="there is no such file")
+        return Verdict(bucket="damaged", reason="its name or a tag is no valid Unicode")
+    return None
+
+
+def _looked_at(post: Post, rules: Rules) -> Verdict:
+    if post.picture is None:
+        return Verdict(bucket="used")
+    stamp = stamp_of(post.picture)
+    if stamp is None:
+        return Verdict(bucket="missing", reason="there is no such file")
+    if stamp in rules.known:
+        return rules.known[stamp]
     try:
-        content = read_picture_bytes(post.picture)
-        picture = decode(content)
+        content = post.picture.read() if isinstance(post.picture, Place) else post.picture
+        if _is_decoded(post.key, rules.decoded_fraction):
+            picture = decode(content)
+            (height, width, _), notes = picture.pixels_HWC.shape, picture.notes
+        else:
+            (height, width), notes = measure(content), ("header alone was read",)
     except PictureRefused as refusal:
-        return post, Verdict(bucket="damaged", reason=refusal.reason)
-    height, width, _ = picture.pixels_HWC.shape
-    return post, Verdict(
-        bucket="used",
-        bytes=len(content),
-        width=width,
-        height=height,
-        notes=picture.notes,
-        sha256=hashlib.sha256(content).hexdigest(),
+        return Verdict(bucket="damaged", reason=refusal.reason, stamp=stamp)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Verdict(
+        bucket="used", bytes=len(content), width=width, height=height, notes=notes, sha256=sha256, stamp=stamp
     )
+
+
+def stamp_of(picture: Place | bytes) -> str | None:
+    """Changes when the picture may have changed; None where there is no such file."""
+    if not isinstance(picture, Place):
+        return hashlib.sha256(picture).hexdigest()[:32]
+    stamp = picture.stamp()
+    if stamp is None:
+        return None
+    return hashlib.sha256(f"{picture}\0{stamp}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _is_decoded(key: str, fraction: float) -> bool:
+    """Decided by the key alone, so that it is the same in every gathering."""
+    if fraction >= 1:
+        return True
+    number = int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return number < fraction * 2**64
 
 
 def _is_text(post: Post) -> bool:
     """False for lone surrogates: bytes of a file name that are no UTF-8, or a broken JSON escape."""
+    path = str(post.picture) if isinstance(post.picture, Place) else ""
     try:
-        "".join((post.key, str(post.picture), post.owner or "", post.licence or "", *post.tags)).encode()
+        "".join((post.key, path, post.owner or "", post.licence or "", *post.tags)).encode()
     except UnicodeEncodeError:
         return False
     return True

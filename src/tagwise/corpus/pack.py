@@ -16,7 +16,8 @@ from tagwise.base.files import open_atomically, read_json, write_json
 from tagwise.base.progress import progress
 from tagwise.base.settings import digest as settings_digest
 from tagwise.corpus.pool import map_in_order
-from tagwise.pixels.decode import PictureRefused, decode, fit
+from tagwise.pixels.decode import decode, fit
+from tagwise.pixels.place import PictureRefused, Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +40,11 @@ class PackedPictures:
     """Why not, by position."""
 
 
-def pack(paths: Sequence[Path], view: View, folder: Path, *, workers: int | None = None) -> PackedPictures:
+def pack(pictures: Sequence[Place], view: View, folder: Path, *, workers: int | None = None) -> PackedPictures:
     """Decodes and fits pictures, or takes what an earlier call with the same pictures and view left.
 
     Args:
-        paths: Files in the order of the array. Another path, size or time of change packs anew.
+        pictures: In the order of the array. Another place, size or time of change packs anew.
         view: Only what decides the square counts: ``resize``, ``fit``, ``interpolation``, ``background``.
         folder: Where the array is kept; it is made when it is not there.
         workers: Threads; by default one for each processor.
@@ -52,32 +53,32 @@ def pack(paths: Sequence[Path], view: View, folder: Path, *, workers: int | None
         DataRefused: There are no pictures.
         TagwiseError: The disk is full or the folder cannot be written.
     """
-    if not paths:
+    if not pictures:
         raise DataRefused("There are no pictures to pack.")
-    name = f"pixels-{_digest(paths, view)}"
+    name = f"pixels-{_digest(pictures, view)}"
     array, facts = folder / f"{name}.npy", folder / f"{name}.json"
     if not (array.is_file() and facts.is_file()):
-        refused = _write(paths, view, array, workers)
-        write_json(facts, {"pictures": len(paths), "refused": refused})
+        refused = _write(pictures, view, array, workers)
+        write_json(facts, {"pictures": len(pictures), "refused": refused})
     reasons = {int(position): str(reason) for position, reason in read_json(facts)["refused"].items()}
-    ok = np.ones(len(paths), np.bool_)
+    ok = np.ones(len(pictures), np.bool_)
     ok[list(reasons)] = False
     return PackedPictures(images_NHWC=np.load(array, mmap_mode="r"), ok=ok, reasons=reasons)
 
 
-def _write(paths: Sequence[Path], view: View, array: Path, workers: int | None) -> dict[int, str]:
-    def fitted(path: Path) -> NDArray[np.uint8] | str:
+def _write(pictures: Sequence[Place], view: View, array: Path, workers: int | None) -> dict[int, str]:
+    def fitted(picture: Place) -> NDArray[np.uint8] | str:
         try:
-            return fit(decode(path, background=view.background).pixels_HWC, view)
+            return fit(decode(picture, background=view.background).pixels_HWC, view)
         except PictureRefused as refusal:
             return refusal.reason
 
     shape = (view.resize, view.resize, 3)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), *shape)}
     refused: dict[int, str] = {}
-    with open_atomically(array) as handle, progress("packing", len(paths)) as ticker:
+    with open_atomically(array) as handle, progress("packing", len(pictures)) as ticker:
         np.lib.format.write_array_header_1_0(handle, header)
-        for position, result in enumerate(map_in_order(fitted, paths, workers)):
+        for position, result in enumerate(map_in_order(fitted, pictures, workers)):
             if isinstance(result, str):
                 refused[position] = result
                 result = np.zeros(shape, np.uint8)
@@ -86,15 +87,10 @@ def _write(paths: Sequence[Path], view: View, array: Path, workers: int | None) 
     return refused
 
 
-def _digest(paths: Sequence[Path], view: View) -> str:
-    """Of every file's path, size and time of change, and of the view as far as it decides the square."""
+def _digest(pictures: Sequence[Place], view: View) -> str:
+    """Of every picture's place, size and time of change, and of the view as far as it decides the square."""
     square = replace(view, resolution=view.resize, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     digest = hashlib.sha256(settings_digest(square).encode())
-    for path in paths:
-        try:
-            status = path.stat()
-            stamp = f"{status.st_size} {status.st_mtime_ns}"
-        except (OSError, ValueError):
-            stamp = "missing"
-        digest.update(f"{path.absolute()}\0{stamp}\n".encode("utf-8", "surrogatepass"))
+    for picture in pictures:
+        digest.update(f"{picture}\0{picture.stamp()}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:16]

@@ -19,13 +19,14 @@ import numpy as np
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.files import harmless, open_atomically, read_json, write_json
 from tagwise.base.settings import from_plain, to_plain
-from tagwise.corpus.intake import BUCKETS
+from tagwise.corpus.intake import BUCKETS, Verdict, stamp_of
+from tagwise.corpus.shards import ShardWriter
+from tagwise.pixels.place import Place
 from tagwise.tags.table import TagTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tagwise.corpus.intake import Verdict
     from tagwise.corpus.post import Post
 
 MARKER = "corpus.json"
@@ -33,7 +34,7 @@ MARKER = "corpus.json"
 SKIPPED = "skipped.csv"
 """The list of posts that are not used: key, path, bucket, reason."""
 
-_VERSION = 1
+_VERSION = 2
 _PICTURES = "pictures.parquet"
 _TAGS = "tags.parquet"
 _FLUSH_ROWS = 20_000
@@ -59,6 +60,8 @@ class CorpusRecord:
     """Pictures by what decoding them did or found."""
     forms: list[dict[str, str]]
     """How each source was read."""
+    rules: dict[str, str]
+    """What was honoured besides: opt-outs, licences, how pictures were looked at."""
     source_digest: str
     """Of the posts and of the sizes and times of their files: whether gathering again could change anything."""
     digest: str
@@ -105,14 +108,42 @@ class Corpus:
         """Columns of the picture table, by row.
 
         Args:
-            names: Of ``key path bytes width height owner licence source notes``.
+            names: Of ``key path offset length stamp sha256 bytes width height owner licence source notes``.
         """
         table = _read_parquet(self.folder / _PICTURES, list(names))
         return {name: table[name].to_pylist() for name in names}
 
-    def picture_paths(self) -> list[Path]:
-        """Where the pictures are, by row."""
-        return [Path(path) for path in self.columns("path")["path"]]
+    def picture_places(self) -> list[Place]:
+        """Where the pictures are, by row.
+
+        Raises:
+            UsageError: The corpus is a table of tags alone.
+        """
+        columns = self.columns("path", "offset", "length")
+        if None in columns["path"]:
+            raise UsageError(f"{self.folder} was gathered with --no-pictures: it has tags for labels alone.")
+        return [
+            Place(_resolved(self.folder, path), offset, length)
+            for path, offset, length in zip(*columns.values(), strict=True)
+        ]
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdicts on its pictures by stamp."""
+        names = ("stamp", "sha256", "bytes", "width", "height", "notes")
+        rows = zip(*self.columns(*names).values(), strict=True)
+        return {
+            stamp: Verdict(
+                bucket="used",
+                bytes=size,
+                width=width,
+                height=height,
+                notes=tuple(notes.split("; ")) if notes else (),
+                sha256=sha256,
+                stamp=stamp,
+            )
+            for stamp, sha256, size, width, height, notes in rows
+            if stamp
+        }
 
     def tag_table(self) -> TagTable:
         """The raw tags as people gave them, an entry for each; owners where any picture has one."""
@@ -134,8 +165,9 @@ class Corpus:
 class CorpusWriter:
     """Writes the tables of a corpus as posts come in; see ``write_corpus``."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, stack: ExitStack, packed: bool) -> None:
+        self._packed = packed
+        self._shards = ShardWriter(folder, stack)
         self._pictures = _ParquetColumns(stack.enter_context(open_atomically(folder / _PICTURES)), _picture_schema())
         self._tags = _ParquetColumns(stack.enter_context(open_atomically(folder / _TAGS)), _tag_schema())
         stack.callback(self._pictures.close)
@@ -153,7 +185,7 @@ class CorpusWriter:
         """Writes one post where its bucket belongs."""
         if verdict.bucket != "used":
             self._skipped.writerow(
-                [harmless(text) for text in (post.key, str(post.picture), verdict.bucket, verdict.reason)]
+                [harmless(text) for text in (post.key, _told(post.picture), verdict.bucket, verdict.reason)]
             )
         else:
             self._use(post, verdict)
@@ -161,15 +193,26 @@ class CorpusWriter:
 
     def _use(self, post: Post, verdict: Verdict) -> None:
         row = self.buckets["used"]
-        picture = (post.key, str(post.picture), verdict.bytes, verdict.width, verdict.height)
-        self._pictures.append(row, *picture, post.owner, post.licence, post.source, "; ".join(verdict.notes))
+        place = self._place(row, post, verdict)
+        where = (None, None, None) if place is None else (place.path, place.offset, place.length)
+        facts = (verdict.stamp, verdict.sha256, verdict.bytes, verdict.width, verdict.height)
+        people = (post.owner, post.licence, post.source)
+        self._pictures.append(row, post.key, *where, *facts, *people, "; ".join(verdict.notes))
         for raw in post.tags:
             self._tags.append(row, raw)
         self.spellings.update(post.tags)
         self.notes.update(verdict.notes)
         _feed(self._digest, post.key, verdict.sha256, post.owner, post.licence, *post.tags)
 
-    def record(self, *, forms: list[dict[str, str]], source_digest: str) -> CorpusRecord:
+    def _place(self, row: int, post: Post, verdict: Verdict) -> Place | None:
+        """Where the picture is to be read; its bytes are copied where they have no place, or all are packed."""
+        if isinstance(post.picture, bytes):
+            return self._shards.add(row, post, verdict, post.picture)
+        if post.picture is not None and self._packed:
+            return self._shards.add(row, post, verdict, post.picture.read())
+        return post.picture
+
+    def record(self, *, forms: list[dict[str, str]], rules: dict[str, str], source_digest: str) -> CorpusRecord:
         """What has been written so far, as the marker says it."""
         commonest = sorted(self.spellings.items(), key=lambda item: (-item[1], item[0]))[:10]
         return CorpusRecord(
@@ -181,19 +224,24 @@ class CorpusWriter:
             commonest_tags=commonest,
             notes=dict(sorted(self.notes.items())),
             forms=forms,
+            rules=rules,
             source_digest=source_digest,
             digest=self._digest.hexdigest()[:16],
         )
 
 
 @contextmanager
-def write_corpus(folder: Path) -> Iterator[CorpusWriter]:
+def write_corpus(folder: Path, *, packed: bool = False) -> Iterator[CorpusWriter]:
     """The tables of a corpus in a folder; they appear when the block ends without an error.
 
     The folder becomes a corpus only by ``commit_corpus``.
+
+    Args:
+        folder: New or empty.
+        packed: Copy every picture into the corpus.
     """
     with ExitStack() as stack:
-        yield CorpusWriter(folder, stack)
+        yield CorpusWriter(folder, stack, packed)
 
 
 def commit_corpus(folder: Path, record: CorpusRecord) -> Corpus:
@@ -206,12 +254,9 @@ def digest_posts(posts: Iterator[Post]) -> tuple[int, str]:
     """How many posts there are, and a digest of them with the sizes and times of their files."""
     digest, count = hashlib.sha256(), 0
     for count, post in enumerate(posts, start=1):  # noqa: B007 - the count is the result
-        try:
-            status = post.picture.stat()
-            stamp = f"{status.st_size} {status.st_mtime_ns}"
-        except (OSError, ValueError):
-            stamp = "missing"
-        _feed(digest, post.key, str(post.picture), stamp, post.owner, post.licence, *post.tags)
+        stamp = None if post.picture is None else stamp_of(post.picture)
+        people = (post.owner, post.licence, str(post.opted_out))
+        _feed(digest, post.key, _told(post.picture), stamp, *people, *post.tags)
     return count, digest.hexdigest()[:16]
 
 
@@ -245,9 +290,12 @@ class _ParquetColumns:
 def _picture_schema() -> Any:
     import pyarrow
 
-    text = dict.fromkeys(("owner", "licence", "source", "notes"), pyarrow.string())
-    sizes = {"bytes": pyarrow.int64(), "width": pyarrow.int32(), "height": pyarrow.int32()}
-    return pyarrow.schema({"row": pyarrow.int64(), "key": pyarrow.string(), "path": pyarrow.string(), **sizes, **text})
+    text, number, small = pyarrow.string(), pyarrow.int64(), pyarrow.int32()
+    where = {"key": text, "path": text, "offset": number, "length": number}
+    facts = {"stamp": text, "sha256": text, "bytes": number, "width": small, "height": small}
+    return pyarrow.schema(
+        {"row": number, **where, **facts, **dict.fromkeys(("owner", "licence", "source", "notes"), text)}
+    )
 
 
 def _tag_schema() -> Any:
@@ -263,6 +311,16 @@ def _read_parquet(path: Path, columns: list[str]) -> Any:
         return pyarrow.parquet.read_table(path, columns=columns)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataRefused(f"{path} cannot be read ({error}); gather the corpus again with --overwrite.") from error
+
+
+def _told(picture: Place | bytes | None) -> str:
+    """A picture's place in words."""
+    return "" if picture is None else str(picture) if isinstance(picture, Place) else f"{len(picture)} bytes in a table"
+
+
+def _resolved(folder: Path, path: str) -> str:
+    """Places inside the corpus are relative, so that it can be moved."""
+    return path if "://" in path else str((folder / path).absolute())
 
 
 def _feed(digest: hashlib._Hash, *texts: str | None) -> None:

@@ -111,8 +111,18 @@ def count_axis(axes: Axes, narrow: bool) -> None:
     axes.xaxis.set_major_formatter(lambda tick, _: _count(tick))
 
 
-def log_axes(axes: Axes, ranks: int, low: float, high: float) -> None:
-    """Both axes logarithmic: ranks 1 to ``ranks``, shares ``low`` to ``high`` in percent."""
+def column_axis(axes: Axes, labels: Sequence[str], most: int) -> None:
+    """A vertical axis of counts from 0, and names of at most ``most`` columns under them, evenly spread."""
+    every = -(-len(labels) // most) or 1
+    places = range(0, len(labels), every)
+    axes.set_xticks(list(places), [labels[place] for place in places])
+    axes.set_ylim(bottom=0)
+    axes.locator_params(axis="y", nbins=6, integer=True)
+    axes.yaxis.set_major_formatter(lambda tick, _: _count(tick))
+
+
+def log_axes(axes: Axes, ranks: int, low: float, high: float, *, shares: bool = True) -> None:
+    """Both axes logarithmic: ranks 1 to ``ranks``, shares ``low`` to ``high`` in percent, or counts."""
     from matplotlib.ticker import LogLocator
 
     axes.set(xscale="log", yscale="log", xlim=(0.9, max(2, ranks) * 1.1), ylim=(low / 1.5, high * 1.5))
@@ -120,7 +130,7 @@ def log_axes(axes: Axes, ranks: int, low: float, high: float) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1,)))
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(lambda tick, _: _count(tick))
-    axes.yaxis.set_major_formatter(lambda tick, _: f"{100 * tick:.3g}%")
+    axes.yaxis.set_major_formatter(lambda tick, _: f"{100 * tick:.3g}%" if shares else _count(tick))
 
 
 def axis_words(axes: Axes, below: str, above: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import io
-import stat
 import threading
 import warnings
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from tagwise.base.errors import DataRefused
 from tagwise.base.progress import printable
+from tagwise.pixels.place import PictureRefused, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 """Width times height above which a picture is refused; checked before its pixels are decoded."""
-MAX_BYTES = 256 * 2**20
-"""Size above which a file is refused; checked before it is read."""
 TINY_SIDE = 16
 """Pixels; a picture with a shorter side is read and noted as ``tiny``."""
 EXTREME_ASPECT = 10
@@ -61,23 +58,6 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 _MODE_NOTES = {"1": "greyscale", "L": "greyscale", "LA": "greyscale", "P": "palette", "CMYK": "CMYK", "LAB": "Lab"}
 
 
-class PictureRefused(DataRefused):
-    """A file that cannot honestly be read as a picture.
-
-    Args:
-        reason: Why, as a clause: ``"the file is empty"``.
-        name: The file, as the sentence should call it.
-    """
-
-    def __init__(self, reason: str, name: str = "this picture") -> None:
-        super().__init__(reason, name)
-        self.reason = reason
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{self.name} is refused: {self.reason}."
-
-
 @dataclass(frozen=True, kw_only=True)
 class DecodedPicture:
     """A picture, upright and opaque."""
@@ -90,24 +70,24 @@ class DecodedPicture:
     ``first frame``, ``colour profile ignored``, ``tiny``, ``extreme aspect ratio``."""
 
 
-def decode(source: Path | bytes, *, background: tuple[int, int, int] = (255, 255, 255)) -> DecodedPicture:
+def decode(source: Place | Path | bytes, *, background: tuple[int, int, int] = (255, 255, 255)) -> DecodedPicture:
     """Reads the first frame of a picture as upright 8-bit RGB.
 
     Sixteen-bit and 0..1 float values are scaled over their whole range, never clipped; CMYK, Lab
     and palettes are converted; EXIF orientation is applied; broken metadata is passed over.
 
     Args:
-        source: A file, or a file's content.
+        source: A place, a file, or a file's content.
         background: RGB 0..255 put under transparent pixels.
 
     Raises:
         PictureRefused: No file, no picture, cut off, damaged, of an unread format, or larger than
-            ``MAX_BYTES`` or ``MAX_PIXELS``. Nothing else is raised, whatever the bytes.
+            ``place.MAX_BYTES`` or ``MAX_PIXELS``. Nothing else is raised, whatever the bytes.
     """
     name = "this picture" if isinstance(source, bytes) else printable(str(source))
     content = b""
     try:
-        content = source if isinstance(source, bytes) else read_picture_bytes(source)
+        content = source if isinstance(source, bytes) else _place(source).read()
         with _quiet():
             return _decode(content, background)
     except PictureRefused as refusal:
@@ -116,25 +96,20 @@ def decode(source: Path | bytes, *, background: tuple[int, int, int] = (255, 255
         raise PictureRefused(_reason(error, content), name) from error
 
 
-def read_picture_bytes(path: Path) -> bytes:
-    """The whole of a regular file.
+def measure(content: bytes) -> tuple[int, int]:
+    """Height and width that a picture's header declares; damage behind the header is not seen.
 
     Raises:
-        PictureRefused: It is missing, no regular file, unreadable, or larger than ``MAX_BYTES``.
+        PictureRefused: No picture, of an unread format, or larger than ``MAX_PIXELS``.
     """
-    name = printable(str(path))
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureRefused("it is no regular file", name)
-        if status.st_size > MAX_BYTES:
-            raise PictureRefused(f"its {status.st_size:,} bytes are above the limit of {MAX_BYTES:,}", name)
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise PictureRefused("there is no such file", name) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PictureRefused(f"the file cannot be read ({reason})", name) from error
+        with _quiet(), Image.open(io.BytesIO(content), formats=_formats()) as image:
+            _check_size(image)
+            return image.height, image.width
+    except PictureRefused:
+        raise
+    except Exception as error:
+        raise PictureRefused(_reason(error, content)) from error
 
 
 def fit(picture_HWC: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
@@ -159,6 +134,10 @@ def fit(picture_HWC: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     square = Image.new("RGB", (side, side), view.background)
     square.paste(image.resize((width, height), resample), ((side - width) // 2, (side - height) // 2))
     return np.array(square)
+
+
+def _place(source: Place | Path) -> Place:
+    return source if isinstance(source, Place) else Place(str(source))
 
 
 def _middle(width: int, height: int, side: int) -> tuple[float, float, float, float]:

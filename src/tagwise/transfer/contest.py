@@ -24,6 +24,9 @@ SCRATCH_RATES = (0.3, 0.8)
 SCRATCH_LENGTHS = (1, 4)
 """Times the epochs of a fine-tuning."""
 BATCH = 32
+EPOCHS = 40
+LEAST_IMAGES = 8_000
+"""Pictures that a fine-tuning sees at least: with fewer steps a net has hardly left its start."""
 EXAMPLES = 20
 """Test pictures that a report shows."""
 
@@ -103,6 +106,11 @@ class Contest:
 def _told(plans: list[Plan]) -> dict[str, Any]:
     """The plans as a difference between two comparisons names them; the data is told by its own digest."""
     return {f"plan {number}": to_plain(plan) | {"data": None} for number, plan in enumerate(plans, start=1)}
+
+
+def usual_epochs(pictures: int) -> int:
+    """Length of a fine-tuning, in epochs: few pictures are seen more often."""
+    return max(EPOCHS, -(-LEAST_IMAGES // pictures))
 
 
 def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tagwise.base.devices import choose_device
 from tagwise.corpus.pool import map_in_order
-from tagwise.pixels.decode import PictureRefused, decode, fit
+from tagwise.pixels.decode import decode, fit
+from tagwise.pixels.place import PictureRefused, Place
 from tagwise.training.models import Model, load_model
 from tagwise.transfer.features import BATCH, score
 
@@ -60,7 +61,7 @@ class Tagger:
         pixels_HWC = fit(decode(Path(picture), background=view.background).pixels_HWC, view)
         return self._answers([str(picture)], pixels_HWC[None])[0]
 
-    def answers(self, pictures: Sequence[str | Path], workers: int | None = None) -> Iterator[Answer]:
+    def answers(self, pictures: Sequence[str | Path | Place], workers: int | None = None) -> Iterator[Answer]:
         """An answer for every picture, in order; a broken one's says why."""
         for first in range(0, len(pictures), BATCH):
             chunk = pictures[first : first + BATCH]
@@ -74,10 +75,11 @@ class Tagger:
                 else:
                     yield next(found)
 
-    def _read(self, picture: str | Path) -> NDArray[np.uint8] | str:
+    def _read(self, picture: str | Path | Place) -> NDArray[np.uint8] | str:
         view = self.model.facts.view
         try:
-            return fit(decode(Path(picture), background=view.background).pixels_HWC, view)
+            place = picture if isinstance(picture, Place) else Place(str(picture))
+            return fit(decode(place, background=view.background).pixels_HWC, view)
         except PictureRefused as refusal:
             return refusal.reason
 

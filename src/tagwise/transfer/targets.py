@@ -22,8 +22,10 @@ from tagwise.base.files import sha256_of_file
 from tagwise.base.progress import printable, progress, say
 from tagwise.base.views import View
 from tagwise.corpus.pack import pack
+from tagwise.corpus.post import Post
 from tagwise.corpus.readers import open_source
 from tagwise.corpus.readers.tables import Columns, open_table
+from tagwise.pixels.place import Place
 
 Classes = NDArray[np.int64]
 
@@ -135,6 +137,34 @@ class Target:
             self.on_look()
         return self._test
 
+    def few_labelled(self, per_class: int, seed: int) -> Target:
+        """This target as somebody has it who labelled ``per_class`` pictures of each class and no more.
+
+        The training part is drawn from; a validation part, which would be more labels, is left out;
+        the test part stays, so that scores with different numbers of labels stand on the same pictures.
+
+        Args:
+            per_class: Labelled pictures of each class.
+            seed: Decides which; the same for every model.
+
+        Raises:
+            UsageError: ``per_class`` is below two: nothing could be held out to choose settings on.
+            DataRefused: A class has fewer pictures.
+        """
+        if per_class < 2:
+            raise UsageError(f"--per-class is 2 or more, not {per_class}: settings are chosen on what is held out.")
+        generator = rng.stream(seed, "few labelled", per_class)
+        chosen = np.zeros(len(self.train), np.bool_)
+        for kind, name in enumerate(self.classes):
+            members = generator.permutation(np.flatnonzero(self.train.truth == kind))
+            if len(members) < per_class:
+                raise DataRefused(
+                    f"The class {printable(name)} of {self.name} has {len(members)} training pictures, fewer than "
+                    f"--per-class {per_class}; give a smaller number, or more pictures."
+                )
+            chosen[members[:per_class]] = True
+        return Target(self.name, self.classes, _chosen(self.train, chosen, "train"), test=self._test)
+
 
 def open_target(
     path: Path,
@@ -189,7 +219,7 @@ def pack_part(part: Part, view: View, folder: Path, workers: int | None = None) 
     Raises:
         DataRefused: More than ``MAX_UNREADABLE_FRACTION`` of them are unreadable.
     """
-    packed = pack(part.paths, view, folder, workers=workers)
+    packed = pack([Place(str(path)) for path in part.paths], view, folder, workers=workers)
     for position, reason in list(packed.reasons.items())[:5]:
         say(f"{printable(str(part.paths[position]))} is left out: {printable(reason)}")
     unreadable = len(packed.reasons)
@@ -240,13 +270,22 @@ def _read_pictures(path: Path, columns: Columns) -> list[tuple[Path, str]]:
         if columns.tags is None:
             raise UsageError(f"{path} is a table; give --class-column, the column that holds the classes.")
         posts = [post for post in open_table(path, columns).posts() if post.tags]
-        named = [post for post in posts if post.picture != path.parent]
+        named = [post for post in posts if post.picture != Place(str(path.parent))]
         if len(named) < len(posts):
             say(f"{len(posts) - len(named):,} rows of {printable(path.name)} name no picture and are passed over.")
         # A cell is one class, even where it looks like the glued tags that the reader has split.
-        return [(post.picture, "".join(post.tags)) for post in named]
-    posts = list(open_source(path, None).posts())
-    return [(post.picture, post.tags[0]) for post in posts if post.tags]
+        return [(_file(post), "".join(post.tags)) for post in named]
+    return [(_file(post), post.tags[0]) for post in open_source(path, Columns()).posts() if post.tags]
+
+
+def _file(post: Post) -> Path:
+    place = post.picture
+    if not isinstance(place, Place) or place.length is not None or place.remote:
+        raise UsageError(
+            f"The picture {printable(post.key)} of {post.source} is no file of its own on this machine; a target is "
+            "read from files: unpack it into class folders, or beside a table."
+        )
+    return Path(place.path)
 
 
 def _refuse_other_classes(path: Path, classes: tuple[str, ...], named: dict[str, list[tuple[Path, str]]]) -> None:

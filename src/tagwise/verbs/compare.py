@@ -45,8 +45,9 @@ def compare(
     test_fraction: float | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
+    per_class: int | None = None,
     scratch_design: str | None = None,
-    epochs: int = 40,
+    epochs: int | None = None,
     seed: int = 0,
     device: str | None = None,
     workers: int | None = None,
@@ -66,8 +67,10 @@ def compare(
         test_fraction: Share of each class to set aside for the test.
         picture_column: Column of the pictures, where a table leaves it open.
         class_column: Column of the classes of a table.
+        per_class: Learn from so many labelled pictures of each class, drawn by the seed; the test part stays.
         scratch_design: The rival's net; the first model's where nothing is said.
-        epochs: Length of a fine-tuning in epochs of the training part; scratch also tries four times as long.
+        epochs: Length of a fine-tuning in epochs of the training part, by default 40, or as many as make
+            8,000 pictures seen; scratch also tries four times as long.
         seed: Of everything random.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
@@ -81,7 +84,7 @@ def compare(
     from tagwise.nets import find_design
     from tagwise.training.models import load_model
     from tagwise.transfer.comparison import Arena
-    from tagwise.transfer.contest import Contest, fine_tuning_plans, scratch_plans
+    from tagwise.transfer.contest import Contest, fine_tuning_plans, scratch_plans, usual_epochs
     from tagwise.transfer.records import PROTOCOLS
     from tagwise.transfer.targets import open_target
 
@@ -101,18 +104,21 @@ def compare(
         raise UsageError(
             f"{target} has no test part; put pictures in {target}/test, or give --test or --test-fraction."
         )
+    if per_class is not None:
+        opened = opened.few_labelled(per_class, seed)
     models = [load_model(thing) for thing in model]
     if not models:
         raise UsageError("There is nothing to compare; give --model with a run folder or the name of weights.")
     names = _names(model, models)
     design = find_design(scratch_design) if scratch_design else models[0].facts.design
+    length = epochs if epochs is not None else usual_epochs(len(opened.train))
     arena = Arena(target=opened, pixels=out / "pixels", device=where, seed=seed, workers=workers)
     contest = Contest(
         arena=arena,
         models=dict(zip(names, models, strict=True)),
         by=tuple(protocol for protocol in PROTOCOLS if protocol in (by or PROTOCOLS)),
-        fine_tuning={name: fine_tuning_plans(arena, model, epochs) for name, model in zip(names, models, strict=True)},
-        scratch=scratch_plans(arena, design, models[0].facts.view, epochs),
+        fine_tuning={name: fine_tuning_plans(arena, model, length) for name, model in zip(names, models, strict=True)},
+        scratch=scratch_plans(arena, design, models[0].facts.view, length),
     )
     return CompareResult(folder=out, comparison=contest.hold(out, overwrite=overwrite))
 

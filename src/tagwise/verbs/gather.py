@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tagwise.base.errors import DataRefused, TagwiseError, UsageError
-from tagwise.base.files import TEMPORARY_PREFIX, claim_folder
-from tagwise.base.progress import printable, progress, say
-from tagwise.base.settings import difference
+from tagwise.base.errors import TagwiseError, UsageError
+from tagwise.base.files import claim_folder
+from tagwise.base.progress import printable, say
+from tagwise.base.settings import difference, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tagwise.corpus.post import Post
+    from tagwise.corpus.intake import Rules
     from tagwise.corpus.readers import Source
     from tagwise.corpus.table import Corpus, CorpusRecord
 
@@ -44,18 +41,29 @@ class GatherResult:
             lines.append("decoding: " + ", ".join(f"{note} {count:,}" for note, count in record.notes.items()))
         if left_out:
             lines.append(f"left out: {self.folder / 'skipped.csv'}")
-        return "\n".join([*lines, f"corpus: {self.folder}"])
+        return "\n".join([*lines, f"corpus: {self.folder} (its data card: card.html, card.md)"])
 
 
 def gather(
-    source: list[Path],
+    source: Sequence[str | Path],
     out: Path,
     *,
     picture_column: str | None = None,
     tags_column: str | None = None,
     separator: str | None = None,
+    caption_column: str | None = None,
+    lexicon: Path | None = None,
     owner_column: str | None = None,
     licence_column: str | None = None,
+    opt_out_column: str | None = None,
+    key_column: str | None = None,
+    column_names: list[str] | None = None,
+    query: str | None = None,
+    pictures: bool = True,
+    opt_out: Path | None = None,
+    licences: list[str] | None = None,
+    decode: str = "all",
+    pack: bool = False,
     max_skipped_fraction: float = 0.05,
     overwrite: bool = False,
     workers: int | None = None,
@@ -63,20 +71,36 @@ def gather(
     """Reads tagged pictures of any form into one corpus; every picture is decoded once.
 
     The form is found out and said with three samples. Each picture ends in one bucket: used,
-    damaged, missing, duplicate (of a key) or untagged; all but the used ones are listed in
-    ``skipped.csv``. The same command on unchanged sources does nothing.
+    damaged, missing, duplicate (of a key), untagged, opted out or of another licence; all but the
+    used ones are listed in ``skipped.csv``. What came in and what was left out stands in the
+    corpus's ``card.html``, ``card.md`` and ``card.json``.
+
+    The same command goes on where it was stopped, and on changed sources looks at new and changed
+    pictures alone.
 
     Args:
-        source: Folders of class folders, or CSV or TSV tables with their pictures beside them. Of
-            several, the n-th one's keys begin with ``n/``.
+        source: Folders of class folders or of pictures with .txt or .json sidecars; CSV, TSV,
+            JSONL, Parquet or SQLite tables; tar shards; folders saved by Hugging Face datasets; globs
+            and addresses of them. Of several, the n-th one's keys begin with ``n/``.
         out: The corpus: a new or empty folder.
-        picture_column: Column of the pictures' paths, where a table leaves it open.
+        picture_column: Column of the pictures' paths or bytes, where a table leaves it open.
         tags_column: Column of the tags, where a table leaves it open.
         separator: What stands between two tags of a cell; ``none``: a cell is one tag.
+        caption_column: Column of captions, whose words that stand in the lexicon become the tags.
+        lexicon: A file of words and phrases, one a line, for captions.
         owner_column: Column of the people who tagged; by default one named owner, user or user_id.
         licence_column: Column of the licences; by default one named licence or license.
+        opt_out_column: Column that says which pictures to leave alone; by default one named opt_out.
+        key_column: Column that names the pictures, where a table holds their bytes.
+        column_names: Names of the columns of a table without a header line.
+        query: SQL that selects the rows of a SQLite file.
+        pictures: With --no-pictures a table of tags alone is gathered, for ``labels``.
+        opt_out: A file of owners or keys, one a line, whose pictures are left alone.
+        licences: Licences that are allowed; pictures of others, or of none stated, are left out.
+        decode: all; headers, which does not see damage behind them; or how many to decode whole.
+        pack: Copy the pictures into the corpus, as tar shards with their tags.
         max_skipped_fraction: Share of the pictures, 0 to 1, that may be damaged, missing or duplicate.
-        overwrite: Gather anew when the sources or the columns have changed.
+        overwrite: Gather anew what was gathered from other sources.
         workers: Threads; by default one for each processor.
 
     Returns:
@@ -86,94 +110,120 @@ def gather(
         UsageError: Unknown or ambiguous source, column or separator; another corpus stands in ``out``.
         DataRefused: Too many pictures, or all, are left out; ``<out>-skipped.csv`` lists them.
     """
+    from tagwise.corpus.gathering import Gathering, posts_of
     from tagwise.corpus.readers import open_source
     from tagwise.corpus.readers.tables import Columns
-    from tagwise.corpus.table import MARKER, Corpus, digest_posts
+    from tagwise.corpus.table import MARKER, digest_posts
+    from tagwise.verbs.card_page import write_card
 
     if not 0 <= max_skipped_fraction <= 1:
         raise UsageError(f"--max-skipped-fraction is a share of 0 to 1, not {max_skipped_fraction}.")
     columns = Columns(
-        picture=picture_column, tags=tags_column, separator=separator, owner=owner_column, licence=licence_column
+        picture=picture_column,
+        tags=tags_column,
+        separator=separator,
+        caption=caption_column,
+        lexicon=lexicon,
+        owner=owner_column,
+        licence=licence_column,
+        opt_out=opt_out_column,
+        key=key_column,
+        names=tuple(column_names) if column_names else None,
+        query=query,
+        pictures=pictures,
     )
-    sources = [open_source(path, columns) for path in source]
+    sources = [open_source(str(path), columns) for path in source]
     if not sources:
         raise UsageError("There is nothing to gather; give a folder of pictures or a table.")
     for line in (line for opened in sources for line in opened.described()):
         say(line)
     claim_folder(out, MARKER)
     try:
-        posts, source_digest = digest_posts(_posts(sources))
-        if (out / MARKER).is_file() and not overwrite:
-            return _already(Corpus.open(out), sources, source_digest)
-        record = _gather(sources, out, posts, source_digest, max_skipped_fraction, workers)
+        posts, source_digest = digest_posts(posts_of(sources))
+        rules = _rules(opt_out, licences, decode, posts)
+        told = _told(rules, pack, max_skipped_fraction)
+        before = _before(out, sources, told, source_digest, overwrite)
+        if before is not None and before.record.source_digest == source_digest and before.record.rules == told:
+            say(f"{out} is already gathered from these sources; nothing to do.")
+            return GatherResult(folder=out, record=before.record, already=True)
+        record = Gathering(
+            sources=sources,
+            out=out.resolve(),
+            posts=posts,
+            source_digest=source_digest,
+            rules=rules,
+            told=told,
+            packed=pack,
+            max_skipped_fraction=max_skipped_fraction,
+            workers=workers,
+        ).carry_out(before)
     except OSError as error:
         raise TagwiseError(f"{error.filename or out} failed while gathering: {error.strerror or error}.") from error
     finally:
         with contextlib.suppress(OSError):
             out.rmdir()  # only an empty folder goes: what was claimed for nothing
+    write_card(out)
     return GatherResult(folder=out, record=record, already=False)
 
 
-def _posts(sources: list[Source]) -> Iterator[Post]:
-    from dataclasses import replace
+def _rules(opt_out: Path | None, licences: list[str] | None, decode: str, posts: int) -> Rules:
+    """What the flags ask for.
 
-    for number, source in enumerate(sources, start=1):
-        for post in source.posts():
-            yield post if len(sources) == 1 else replace(post, key=f"{number}/{post.key}")
+    Raises:
+        UsageError: No such file, or ``decode`` is neither all, headers nor a number.
+    """
+    from tagwise.corpus.intake import Rules
+
+    fractions = {"all": 1.0, "headers": 0.0}
+    if decode not in fractions and not (decode.isascii() and decode.isdigit()):
+        raise UsageError(f"--decode is all, headers or how many pictures to decode, not {decode}.")
+    fraction = fractions[decode] if decode in fractions else min(1.0, int(decode) / max(posts, 1))
+    return Rules(
+        opted_out=frozenset(_lines(opt_out)) if opt_out else frozenset(),
+        licences=frozenset(licence.casefold() for licence in licences) if licences else None,
+        decoded_fraction=fraction,
+    )
 
 
-def _already(corpus: Corpus, sources: list[Source], source_digest: str) -> GatherResult:
-    record = corpus.record
-    changes = difference(_numbered(record.forms), _numbered([source.form() for source in sources]))
-    if not changes and record.source_digest != source_digest:
-        changes = ["the table or the files have changed since"]
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--opt-out {path} cannot be read as text: {error}.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _told(rules: Rules, pack: bool, max_skipped_fraction: float) -> dict[str, str]:
+    """The rules as the record keeps them."""
+    opted_out = digest(sorted(rules.opted_out)) if rules.opted_out else "none"
+    return {
+        "opt-outs": f"{len(rules.opted_out)} owners and keys ({opted_out})",
+        "licences": "all" if rules.licences is None else ", ".join(sorted(rules.licences)),
+        "decoded_fraction": f"{rules.decoded_fraction:.6g}",
+        "packed": str(pack),
+        "max_skipped_fraction": f"{max_skipped_fraction:g}",
+    }
+
+
+def _before(
+    out: Path, sources: list[Source], told: dict[str, str], source_digest: str, overwrite: bool
+) -> Corpus | None:
+    """The corpus that stands there already, where it came from the same sources."""
+    from tagwise.corpus.table import MARKER, Corpus
+
+    if overwrite or not (out / MARKER).is_file():
+        return None
+    corpus = Corpus.open(out)
+    changes = difference(_numbered(corpus.record.forms), _numbered([source.form() for source in sources]))
     if changes:
         raise UsageError(
-            f"{corpus.folder} was gathered from other sources ({'; '.join(changes)}); "
+            f"{out} was gathered from other sources ({'; '.join(changes)}); "
             "give --overwrite to gather it anew, or another -o."
         )
-    say(f"{corpus.folder} is already gathered from these sources; nothing to do.")
-    return GatherResult(folder=corpus.folder, record=record, already=True)
+    if (corpus.record.source_digest, corpus.record.rules) != (source_digest, told):
+        say(f"{out} is brought up to date: what has changed since is looked at, the rest is known.")
+    return corpus
 
 
 def _numbered(forms: list[dict[str, str]]) -> dict[str, dict[str, str]]:
     return {f"source {number}": form for number, form in enumerate(forms, start=1)}
-
-
-def _gather(
-    sources: list[Source], out: Path, posts: int, source_digest: str, max_skipped_fraction: float, workers: int | None
-) -> CorpusRecord:
-    """Writes into a folder beside ``out``, which takes its place when everything is there."""
-    from tagwise.corpus.intake import judge_posts
-    from tagwise.corpus.table import MARKER, SKIPPED, commit_corpus, write_corpus
-
-    out = out.resolve()
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=out.parent) as name:
-        partial = Path(name) / "corpus"
-        with write_corpus(partial) as writer, progress("gathering", posts) as ticker:
-            for post, verdict in judge_posts(_posts(sources), workers):
-                writer.add(post, verdict)
-                ticker.advance()
-        record = writer.record(forms=[source.form() for source in sources], source_digest=source_digest)
-        if refusal := _refusal(record, max_skipped_fraction):
-            listed = out.with_name(f"{out.name}-{SKIPPED}")
-            shutil.copyfile(partial / SKIPPED, listed)
-            raise DataRefused(f"{refusal}; the list is {listed}.")
-        commit_corpus(partial, record)
-        claim_folder(out, MARKER, overwrite=True)
-        partial.rename(out)
-    return record
-
-
-def _refusal(record: CorpusRecord, max_skipped_fraction: float) -> str | None:
-    unusable = {bucket: record.buckets[bucket] for bucket in ("damaged", "missing", "duplicate")}
-    counted = ", ".join(f"{count:,} {bucket}" for bucket, count in unusable.items() if count)
-    skipped_fraction = sum(unusable.values()) / max(record.read, 1)
-    if skipped_fraction > max_skipped_fraction:
-        return (
-            f"{skipped_fraction:.1%} of {record.read:,} pictures cannot be used ({counted}), "
-            f"more than --max-skipped-fraction {max_skipped_fraction:g} allows"
-        )
-    if not record.buckets["used"]:
-        return f"None of {record.read:,} pictures is left ({record.buckets['untagged']:,} have no tag)"
-    return None

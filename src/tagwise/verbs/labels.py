@@ -77,7 +77,7 @@ def labels(
         out: The label space, a JSON file; every tag's fate goes into ``<out>.fates.csv`` beside it.
         min_count: Pictures that a label needs.
         top: Labels kept, the most frequent first.
-        aliases: A file of lines ``alias<TAB>tag``.
+        aliases: A file of lines ``alias<TAB>tag``, or a CSV table with the columns tag and aliases.
         deny: A file of tags, one a line, that are never labels.
         min_length: Characters that a tag needs.
         min_owners: Distinct people who must have said it.

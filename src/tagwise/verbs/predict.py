@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import DataRefused, UsageError
-from tagwise.base.progress import printable, progress
+from tagwise.base.progress import printable, progress, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tagwise.transfer.tagger import Answer
+
+Format = Literal["table", "csv", "jsonl", "parquet", "txt"]
+
+_FORMATS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+"""By suffix of the file to write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +25,14 @@ class PredictResult:
     """One answer a picture, in the order of the pictures."""
 
     answers: tuple[Answer, ...]
-    format: Literal["table", "csv", "jsonl"]
+    format: Format
     written: Path | None = None
+    """The file, or the folder of sidecars."""
 
     def __str__(self) -> str:
         if self.written is not None:
             broken = sum(answer.problem is not None for answer in self.answers)
-            return f"{len(self.answers):,} pictures, {broken} of them unreadable: {self.written}"
+            return f"{len(self.answers):,} pictures, {broken:,} of them unreadable: {self.written}"
         return {"table": _table, "csv": _csv, "jsonl": _jsonl}[self.format](self.answers).rstrip("\n")
 
 
@@ -34,7 +42,7 @@ def predict(
     model: str,
     top: int = 5,
     threshold: float = 0.0,
-    format: Literal["table", "csv", "jsonl"] = "table",  # noqa: A002 - the flag's name
+    format: Format | None = None,  # noqa: A002 - the flag's name
     out: Path | None = None,
     device: str | None = None,
     workers: int | None = None,
@@ -42,32 +50,39 @@ def predict(
 ) -> PredictResult:
     """Says what is in pictures; of one that cannot be read, why.
 
+    ``--format txt -o FOLDER`` writes a sidecar for each picture, in the form of captions for training
+    (kohya): ``cat, sofa, red`` on one line, best first, under the picture's name and in its subfolder.
+    A picture without a tag above the threshold gets an empty line, one that cannot be read gets none.
+
     Args:
         picture: Files, or folders whose pictures are all taken.
         model: A run folder, a model file, or published weights.
         top: Tags or classes a picture.
         threshold: Least score, 0 to 1; a softmax's scores sum to 1 and rank, they do not decide.
-        format: table, csv or jsonl.
-        out: A .csv or .jsonl file to write instead of printing.
+        format: table, csv, jsonl, parquet or txt; else the suffix of -o says it.
+        out: A .csv, .jsonl or .parquet file to write instead of printing; for txt a folder.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
-        overwrite: Replace the file.
+        overwrite: Replace the file or the sidecars.
 
     Raises:
-        UsageError: No such picture, folder or model, or ``out`` is there.
+        UsageError: No such picture, folder, model or format; ``out`` is there, or two pictures
+            would have one sidecar.
         DataRefused: No picture can be read.
     """
     from tagwise.transfer.tagger import Tagger
 
     if top < 1 or not 0 <= threshold <= 1:
         raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
-    paths = _listed(picture)
-    if out is not None:
-        format = _format_of(out, overwrite)  # noqa: A001 - the flag's name
+    chosen = _chosen_format(format, out)
+    pictures = _listed(picture)
+    files = [] if out is None else _sidecars(pictures, out) if chosen == "txt" else [out]
+    if not overwrite:
+        _refuse_existing(files)
     tagger = Tagger(model, top=top, threshold=threshold, device=device)
     answers = []
-    with progress("predicting", len(paths)) as ticker:
-        for answer in tagger.answers(paths, workers):
+    with progress("predicting", len(pictures)) as ticker:
+        for answer in tagger.answers([path for path, _ in pictures], workers):
             answers.append(answer)
             ticker.advance()
     if all(answer.problem is not None for answer in answers):
@@ -75,42 +90,119 @@ def predict(
             f"None of {len(answers)} pictures can be read; {printable(answers[0].picture)}: "
             f"{printable(answers[0].problem or '')}."
         )
-    result = PredictResult(answers=tuple(answers), format=format, written=out)
     if out is not None:
-        from tagwise.base.files import write_text
-
-        write_text(out, {"csv": _csv, "jsonl": _jsonl}[format](answers))
-    return result
+        _write(answers, files, chosen)
+    return PredictResult(answers=tuple(answers), format=chosen, written=out)
 
 
-def _listed(things: list[Path]) -> list[Path]:
+def _chosen_format(asked: Format | None, out: Path | None) -> Format:
+    """The format that flag and suffix agree on."""
+    if out is None:
+        if asked in ("parquet", "txt"):
+            where = "FOLDER" if asked == "txt" else "tags.parquet"
+            raise UsageError(f"--format {asked} is not printed; say where it goes with -o {where}.")
+        return asked or "table"
+    by_suffix = _FORMATS.get(out.suffix.lower())
+    if asked is not None:
+        if asked != (by_suffix or "txt"):
+            raise UsageError(f"--format {asked} and -o {out} do not go together; leave --format away or rename -o.")
+        return asked
+    if by_suffix is None:
+        raise UsageError(
+            f"{out} has a suffix of no format; end it in {', '.join(_FORMATS)}, or give --format txt for a folder."
+        )
+    return by_suffix
+
+
+def _listed(things: list[Path]) -> list[tuple[Path, Path]]:
+    """The pictures, each with its path inside the folder that was given."""
     from tagwise.pixels.decode import SUFFIXES
 
-    paths: list[Path] = []
+    pictures: list[tuple[Path, Path]] = []
     for thing in things:
         if thing.is_dir():
             inside = sorted(path for path in thing.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
             if not inside:
                 raise UsageError(f"{thing} holds no pictures.")
-            paths += inside
+            pictures += [(path, path.relative_to(thing)) for path in inside]
         else:
-            paths.append(thing)  # a missing file gets a row that says so
-    if not paths:
+            pictures.append((thing, Path(thing.name)))  # a missing file gets a row that says so
+    if not pictures:
         raise UsageError("There is no picture; give files or folders.")
-    return paths
+    return pictures
 
 
-def _format_of(out: Path, overwrite: bool) -> Literal["csv", "jsonl"]:
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} is there already; give --overwrite or another -o.")
-    if out.suffix == ".csv":
-        return "csv"
-    if out.suffix == ".jsonl":
-        return "jsonl"
-    raise UsageError(f"{out} has a suffix of no format; end it in .csv or .jsonl.")
+def _sidecars(pictures: list[tuple[Path, Path]], folder: Path) -> list[Path]:
+    """The sidecar of each picture, no two the same and none a picture."""
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; give -o a folder for the sidecars.")
+    owner: dict[Path, Path] = {}
+    for picture, inside in pictures:
+        sidecar = folder / inside.with_suffix(".txt")
+        if sidecar in owner:
+            raise UsageError(
+                f"{owner[sidecar]} and {picture} would both have the sidecar {sidecar}; "
+                "rename one, or give the folder that holds them both."
+            )
+        if sidecar.exists() and picture.exists() and sidecar.samefile(picture):
+            raise UsageError(f"{picture} would be overwritten by its own sidecar; rename it, or give another -o.")
+        owner[sidecar] = picture
+    return list(owner)
 
 
-def _table(answers: tuple[Answer, ...] | list[Answer]) -> str:
+def _refuse_existing(files: list[Path]) -> None:
+    there = [path for path in files if path.exists()]
+    if there:
+        beside = f" (and {len(there) - 1:,} more)" if len(there) > 1 else ""
+        raise UsageError(f"{there[0]}{beside} is there already; give --overwrite or another -o.")
+
+
+def _write(answers: list[Answer], files: list[Path], form: Format) -> None:
+    from tagwise.base.files import write_text
+
+    if form == "txt":
+        for answer, sidecar in zip(answers, files, strict=True):
+            if answer.problem is None:
+                write_text(sidecar, _line(answer))
+            else:
+                say(f"{printable(answer.picture)} gets no sidecar: {printable(answer.problem)}")
+    elif form == "parquet":
+        _write_parquet(answers, files[0])
+    else:
+        write_text(files[0], {"csv": _csv, "jsonl": _jsonl}[form](answers))
+
+
+def _line(answer: Answer) -> str:
+    """The tags of a sidecar; a comma or a line's end inside a tag would make two of it."""
+    return ", ".join(" ".join(_valid(name).replace(",", " ").split()) for name, _ in answer.outputs) + "\n"
+
+
+def _write_parquet(answers: list[Answer], path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    from tagwise.base.files import open_atomically
+
+    output = pyarrow.struct({"name": pyarrow.string(), "score": pyarrow.float32()})
+    columns = {"picture": pyarrow.string(), "problem": pyarrow.string(), "outputs": pyarrow.list_(output)}
+    rows = [
+        {
+            "picture": _valid(answer.picture),
+            "problem": None if answer.problem is None else _valid(answer.problem),
+            "outputs": [{"name": _valid(name), "score": share} for name, share in answer.outputs],
+        }
+        for answer in answers
+    ]
+    with open_atomically(path) as handle:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(columns)), handle)
+
+
+def _valid(text: str) -> str:
+    """Bytes of a file name that are no UTF-8, escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _table(answers: Sequence[Answer]) -> str:
     from tagwise.pages.page import Table
     from tagwise.pages.tables import text_table
 
@@ -127,7 +219,7 @@ def _words(answer: Answer) -> str:
     )
 
 
-def _csv(answers: tuple[Answer, ...] | list[Answer]) -> str:
+def _csv(answers: Sequence[Answer]) -> str:
     import csv
     import io
 
@@ -145,7 +237,7 @@ def _csv(answers: tuple[Answer, ...] | list[Answer]) -> str:
     return text.getvalue()
 
 
-def _jsonl(answers: tuple[Answer, ...] | list[Answer]) -> str:
+def _jsonl(answers: Sequence[Answer]) -> str:
     import json
 
     rows = [

@@ -11,6 +11,7 @@ from tagwise.base.progress import say
 from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_other_design
 
 if TYPE_CHECKING:
+    from tagwise.pixels.place import Place
     from tagwise.tags.space import LabelSpace
     from tagwise.training.models import Model
     from tagwise.training.plans import Plan
@@ -141,8 +142,9 @@ def pretrain(
         for name, value in facts.items():
             say(f"{name}: {value}")
         net = _net(plan, space, report.chosen, start)
-        packed = pack(opened.picture_paths(), plan.view, corpus / "pixels", workers=workers)
-        _refuse_unreadable(packed.reasons, opened.picture_paths(), corpus)
+        places = opened.picture_places()
+        packed = pack(places, plan.view, corpus / "pixels", workers=workers)
+        _refuse_unreadable(packed.reasons, places, corpus)
         pictures = LabelledPictures(images_NHWC=packed.images_NHWC, ids=ids, offsets=offsets)
         index = EpochIndex.build(ids, offsets, counts, law, chosen)
         run.write(LAWS_FILE, {"statistics": law_facts(report), **_curves(space, report)})
@@ -173,7 +175,7 @@ def _labelled(assignment: Any, space: LabelSpace, corpus: Path, labels: Path) ->
     return assignment.ids, assignment.offsets, counts
 
 
-def _refuse_unreadable(reasons: dict[int, str], paths: list[Path], corpus: Path) -> None:
+def _refuse_unreadable(reasons: dict[int, str], places: list[Place], corpus: Path) -> None:
     """A gathered picture was readable; one that no longer is would be trained on as black."""
     from tagwise.base.errors import DataRefused
     from tagwise.base.progress import printable
@@ -181,8 +183,8 @@ def _refuse_unreadable(reasons: dict[int, str], paths: list[Path], corpus: Path)
     if reasons:
         row, reason = next(iter(reasons.items()))
         raise DataRefused(
-            f"{len(reasons):,} of {len(paths):,} pictures of {corpus} can no longer be read "
-            f"({printable(str(paths[row]))}: {printable(reason)}); gather it again with --overwrite."
+            f"{len(reasons):,} of {len(places):,} pictures of {corpus} can no longer be read "
+            f"({printable(str(places[row]))}: {printable(reason)}); gather it again with --overwrite."
         )
 
 
@@ -274,20 +276,21 @@ def _examples(
 ) -> list[dict[str, Any]]:
     """Some tagged pictures: what people wrote, which labels that gave, and what the model says."""
     from tagwise.base import rng
+    from tagwise.base.settings import to_plain
     from tagwise.transfer.tagger import Tagger
 
     labelled = assignment.offsets[1:] > assignment.offsets[:-1]
     rows = rng.stream(seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES]
-    paths, table = corpus.picture_paths(), corpus.tag_table()
+    places, table = corpus.picture_places(), corpus.tag_table()
     tagger = Tagger(model, top=4, device=str(device))
     return [
         {
-            "picture": str(paths[row].absolute()),
+            "picture": to_plain(places[row]),
             "written": [table.raw[tag] for tag in table.raw_ids[table.rows == row]],
             "labels": [space.labels[label].key for label in assignment.ids[slice(*assignment.offsets[row : row + 2])]],
             "said": answer.outputs,
         }
-        for row, answer in zip(rows.tolist(), tagger.answers([paths[row] for row in rows]), strict=True)
+        for row, answer in zip(rows.tolist(), tagger.answers([places[row] for row in rows]), strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ from tagwise.base.progress import say
 from tagwise.pages import charts, pictures
 from tagwise.pages.page import Chip, Code, Finding, Gallery, Picture, Section, Table
 from tagwise.pixels.decode import decode
+from tagwise.pixels.place import Place
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Gain, ScoreRow, read_comparison
 from tagwise.verbs.compare import comparison_table
 from tagwise.verbs.labels import law_table
@@ -239,18 +240,18 @@ def _tagged(folder: Path) -> Gallery | None:
             Chip(text=f"{name} {share:.2f}", kind="good" if name in held else "plain")
             for name, share in example["said"]
         ]
-        shown.append(_picture(Path(example["picture"]), "written: " + ", ".join(example["written"]), chips))
+        shown.append(_picture(Place(**example["picture"]), "written: " + ", ".join(example["written"]), chips))
     kept = [picture for picture in shown if picture is not None]
     told = f"Tags said by {folder.name} with their share; those that people wrote too are marked."
     return Gallery(pictures=kept, caption=told) if kept else None
 
 
-def _picture(path: Path, caption: str, chips: list[Chip]) -> Picture | None:
+def _picture(place: Place | Path, caption: str, chips: list[Chip]) -> Picture | None:
     """A thumbnail, or None for a file that is gone since."""
     try:
-        pixels_HWC = decode(path).pixels_HWC
+        pixels_HWC = decode(place).pixels_HWC
     except TagwiseError as error:
-        say(f"The report leaves out {path}: {error}")
+        say(f"The report leaves out {place}: {error}")
         return None
     return Picture(uri=pictures.thumbnail(pixels_HWC, THUMBNAIL), alt=caption, caption=caption, chips=chips)
 

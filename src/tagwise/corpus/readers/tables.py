@@ -1,4 +1,4 @@
-"""A table of pictures and tags in one cell: CSV or TSV with a header line, pictures beside the table.
+"""A table of tagged pictures, in any form: CSV, JSON lines, Parquet, SQLite, a saved Hugging Face dataset.
 
 Which column holds what, and what stands between the tags, is guessed from the first rows, said
 with three samples, and may be given. A guess that could be two things is refused.
@@ -6,266 +6,263 @@ with three samples, and may be given. A guess that could be two things is refuse
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tagwise.base.errors import DataRefused, UsageError, unknown
 from tagwise.base.progress import printable
 from tagwise.corpus.post import Post
+from tagwise.corpus.readers import guess
+from tagwise.corpus.readers.arrow import dataset, parquet
+from tagwise.corpus.readers.database import sqlite
+from tagwise.corpus.readers.guess import LISTS, WHOLE_CELL
+from tagwise.corpus.readers.records import Records, delimited, json_lines, path_of, text_of
+from tagwise.pixels.place import Place
+from tagwise.tags.captions import read_lexicon, words_in
 from tagwise.tags.key import split_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-TABLE_SUFFIXES = (".csv", ".tsv")
-"""Of files that are read as tables."""
+_DATABASE_SUFFIXES = (".sqlite", ".sqlite3", ".db")
 
-WHOLE_CELL = "none"
-"""The separator's name where each cell is one tag."""
-LISTS = "json"
-"""The separator's name where each cell is a JSON list."""
+TABLE_SUFFIXES = (
+    *(".csv", ".tsv", ".csv.gz", ".tsv.gz", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+    *(".parquet", *_DATABASE_SUFFIXES),
+)
+"""Ends of the names of files that are read as tables."""
 
-_SAMPLE_ROWS = 1000
-_LONGEST_HEADER = 1_000_000
-_DELIMITERS = ",\t;|"
-_SEPARATORS = ";|,"
-_TAG_NAMES = ("tags", "tag", "hashtags", "hashtag", "keywords", "labels", "label")
-_OWNER_NAMES = ("owner", "user", "user_id")
-_LICENCE_NAMES = ("licence", "license")
+_NO_OPT_OUT = ("", "false", "no", "0", "0.0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """What a person says about a table; ``None`` is guessed (owner and licence: by name, or not there)."""
+    """What a person says about a table; ``None`` is guessed, or not there."""
 
     picture: str | None = None
-    """Column of the pictures' paths, absolute or relative to the table."""
+    """Column of the pictures: paths, absolute or relative to the table, addresses, bytes, or both in a struct."""
     tags: str | None = None
     """Column of the tags."""
     separator: str | None = None
-    """What stands between two tags; ``none``: the cell is one tag; ``json``: the cell is a JSON list."""
+    """What stands between two tags; ``none``: the cell is one tag; ``json``: the cell is a list."""
     owner: str | None = None
-    """Column of the person who tagged."""
+    """Column of the person who tagged; by default one named owner, user or user_id."""
     licence: str | None = None
-    """Column of the picture's licence."""
+    """Column of the picture's licence; by default one named licence or license."""
+    caption: str | None = None
+    """Column of captions; the tags are the words of ``lexicon`` in them."""
+    lexicon: Path | None = None
+    """File of words and phrases, one a line."""
+    opt_out: str | None = None
+    """Column that says whose picture must be left alone; by default one named opt_out or optout."""
+    key: str | None = None
+    """Column that names the pictures; by default their path, else an id."""
+    query: str | None = None
+    """SELECT that gives the rows of a SQLite database."""
+    names: tuple[str, ...] | None = None
+    """Of the columns of a CSV or TSV table without a header line."""
+    pictures: bool = True
+    """Whether there are pictures; False: a table of tags alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource:
     """A table whose form is known."""
 
-    path: Path
-    delimiter: str
-    """Between two cells."""
-    names: tuple[str, ...]
-    """The header line."""
+    records: Records
     columns: Columns
-    """With nothing left to guess: picture, tags and separator are given."""
+    """With nothing left to guess."""
+    keys: tuple[str, ...]
+    """Columns that may name a post: the first that is filled does."""
+    lexicon: dict[str, str] = field(default_factory=dict)
+    """Of captions; see ``read_lexicon``."""
 
     def form(self) -> dict[str, str]:
         """What decides how the source is read, for the record."""
-        chosen = {name: getattr(self.columns, name) for name in self.columns.__dataclass_fields__}
-        return {"source": self.path.as_posix(), "form": "table", "delimiter": self.delimiter} | {
-            name: value for name, value in chosen.items() if value is not None
-        }
+        chosen = {item.name: getattr(self.columns, item.name) for item in fields(self.columns)}
+        said = {name: str(value) for name, value in chosen.items() if value is not None}
+        return {"source": self.records.path.as_posix(), "form": self.records.form} | said | self.records.facts
 
     def described(self) -> list[str]:
         """Lines that tell how the source is understood, with three samples."""
         chosen = self.columns
-        between = {WHOLE_CELL: "one to a cell", LISTS: "as a JSON list"}.get(
+        between = {WHOLE_CELL: "one to a cell", LISTS: "as lists"}.get(
             str(chosen.separator), f"separated by {chosen.separator!r}"
         )
-        extra = [f"{kind} in {name!r}" for kind, name in (("owner", chosen.owner), ("licence", chosen.licence)) if name]
-        facts = [f"pictures in column {chosen.picture!r}", f"tags in {chosen.tags!r} {between}", *extra]
-        lines = [f"{printable(self.path.name)}: a table with {printable(', '.join(facts))}"]
+        roles = {"owner": chosen.owner, "licence": chosen.licence, "opt-out": chosen.opt_out, "key": chosen.key}
+        facts = [
+            f"pictures in column {chosen.picture!r}" if chosen.pictures else "no pictures",
+            f"tags in {chosen.tags!r} {between}" if chosen.tags else f"tags from the words of {chosen.caption!r}",
+            *(f"{role} in {name!r}" for role, name in roles.items() if name),
+        ]
+        lines = [f"{printable(self.records.path.name)}: {self.records.form} with {printable(', '.join(facts))}"]
         samples = islice((post for post in self.posts() if post.tags), 3)
         return lines + [f"  {printable(post.key)} -> {printable(' | '.join(post.tags))}" for post in samples]
 
     def posts(self) -> Iterator[Post]:
-        """One post for each row.
+        """One post for each row; rows are numbered from 1, a header line not counted.
 
         Raises:
-            DataRefused: A row has more cells than the header, or cannot be read.
+            DataRefused: A row cannot be read, or a cell holds what its column cannot.
         """
-        position = {name: self.names.index(name) for name in self.names}
-        for number, row in _rows(self.path, self.delimiter):
-            if number > 1:
-                yield self._post(number, row, position)
-
-    def _post(self, number: int, row: list[str], position: dict[str, int]) -> Post:
-        if any(row[len(self.names) :]):
-            raise DataRefused(
-                f"{self.path}, row {number}: {len(row)} cells under a header of {len(self.names)}; "
-                "put cells that hold the delimiter in quotes."
-            )
-
-        def cell(name: str | None) -> str:
-            index = len(row) if name is None else position[name]
-            return row[index].strip() if index < len(row) else ""
-
         chosen = self.columns
-        written = cell(chosen.picture)
+        roles = (chosen.picture, chosen.tags, chosen.caption, chosen.owner, chosen.licence, chosen.opt_out)
+        wanted = tuple(name for name in (*roles, *self.keys) if name)
+        met: set[str] = set()
+        for number, cells in enumerate(self.records.read(wanted), start=1):
+            post = self._row(number, cells)
+            # The datasets library keeps no folders: 1.jpg of a cat and 1.jpg of a dog are two pictures.
+            if isinstance(post.picture, bytes) and chosen.key is None:
+                post = replace(post, key=f"{post.key} (row {number})") if post.key in met else post
+                met.add(post.key)
+            yield post
+
+    def _row(self, number: int, cells: dict[str, Any]) -> Post:
         try:
-            tags = _tags(cell(chosen.tags), chosen.separator)
-        except (DataRefused, RecursionError) as error:
-            raise DataRefused(f"{self.path}, row {number}: {error}") from error
+            return self._post(number, cells)
+        except DataRefused as error:
+            raise DataRefused(f"{self.records.path}, row {number}: {error}") from error
+        except RecursionError as error:
+            raise DataRefused(f"{self.records.path}, row {number}: its lists are nested too deep.") from error
+
+    def _post(self, number: int, cells: dict[str, Any]) -> Post:
+        chosen = self.columns
         return Post(
-            key=os.path.normpath(written) if written else f"row {number}",
-            picture=self.path.parent / written,
-            tags=tuple(tags),
-            owner=cell(chosen.owner) or None,
-            licence=cell(chosen.licence) or None,
-            source=self.path.as_posix(),
+            key=self._key(number, cells),
+            picture=self._picture(cells.get(chosen.picture)) if chosen.picture else None,
+            tags=tuple(self._tags(cells)),
+            owner=text_of(cells, chosen.owner) or None,
+            licence=text_of(cells, chosen.licence) or None,
+            opted_out=text_of(cells, chosen.opt_out).casefold() not in _NO_OPT_OUT,
+            source=self.records.path.as_posix(),
         )
+
+    def _key(self, number: int, cells: dict[str, Any]) -> str:
+        picture = self.columns.picture
+        candidates = (path_of(cells.get(name)) if name == picture else text_of(cells, name) for name in self.keys)
+        written = next(filter(None, candidates), f"row {number}")
+        return written if "://" in written else os.path.normpath(written)
+
+    def _picture(self, cell: Any) -> Place | bytes:
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if isinstance(content, bytes):
+            return content
+        written = path_of(cell)
+        return Place(written if "://" in written else str(self.records.folder / written))
+
+    def _tags(self, cells: dict[str, Any]) -> list[str]:
+        chosen = self.columns
+        if chosen.tags is None:
+            return words_in(text_of(cells, chosen.caption), self.lexicon)
+        cell = cells.get(chosen.tags)
+        if isinstance(cell, list):
+            return split_tags(cell)
+        text = text_of(cells, chosen.tags)
+        if not text:
+            return []
+        if chosen.separator == WHOLE_CELL:
+            return split_tags([text])
+        if chosen.separator == LISTS and not guess.is_json_list(text):
+            raise DataRefused(f"{printable(text, 60)!r} is no JSON list; correct it, or name another --separator.")
+        return split_tags(text, chosen.separator)
 
 
 def open_table(path: Path, columns: Columns) -> TableSource:
     """Finds a table's form in its first 1,000 rows.
 
+    Args:
+        path: A file; it is read as CSV where its name's end says nothing else.
+        columns: What the person said; the rest is guessed.
+
     Raises:
         UsageError: A named column is not there; a column or the separator could be two things, or none.
-        DataRefused: The table is empty, no UTF-8, or breaks the rules of quoting.
+        DataRefused: The table is empty, damaged, or no table of this form.
     """
+    name = path.name.lower().removesuffix(".gz")
+    is_database = name.endswith(_DATABASE_SUFFIXES)
+    is_text = not (is_database or name.endswith((".jsonl", ".ndjson", ".parquet")))
+    if columns.names is not None and not is_text:
+        raise UsageError(f"{path} has names for its columns; give --column-names only for CSV and TSV without them.")
+    if columns.query is not None and not is_database:
+        raise UsageError(f"{path} is no SQLite database; leave --query away.")
+    if is_text:
+        return _open(delimited(path, columns.names), columns)
+    if is_database:
+        return _open(sqlite(path, columns.query), columns)
+    return _open(parquet(path) if name.endswith(".parquet") else json_lines(path), columns)
+
+
+def open_dataset(path: Path, columns: Columns) -> TableSource:
+    """Finds the columns of a dataset that Hugging Face's ``save_to_disk`` wrote, with one split or all of several.
+
+    Args:
+        path: The folder with ``state.json`` or ``dataset_dict.json``.
+        columns: What the person said; the rest is guessed.
+
+    Raises:
+        UsageError: As ``open_table``.
+        DataRefused: The dataset is empty or damaged.
+    """
+    if columns.names is not None or columns.query is not None:
+        raise UsageError(f"{path} is a dataset; leave --column-names and --query away.")
+    return _open(dataset(path), columns)
+
+
+def _open(records: Records, columns: Columns) -> TableSource:
+    _refuse_contradictions(records, columns)
+    sample = guess.first_rows(records)
+    picture = (columns.picture or guess.picture_column(records, sample)) if columns.pictures else None
+    owner = columns.owner or guess.named(sample, guess.OWNER_NAMES)
+    licence = columns.licence or guess.named(sample, guess.LICENCE_NAMES)
+    opt_out = columns.opt_out or guess.opt_out_column(sample)
+    tags, separator = columns.tags, columns.separator
+    taken = (picture, columns.key, owner, licence, opt_out)
+    if columns.caption is None:
+        tags = tags or guess.tags_column(records.path, sample, taken)
+    _refuse_unknown(records, (*taken, tags, columns.caption))
+    if tags is not None:
+        separator = separator or guess.separator(records.path, tags, sample[tags])
+    keys = [columns.key, picture, guess.named(sample, guess.KEY_NAMES)]
+    if not columns.pictures:
+        keys = [columns.key or guess.first_text(sample, (*taken, tags, columns.caption))]
+    return TableSource(
+        records=records,
+        columns=replace(
+            columns, picture=picture, tags=tags, separator=separator, owner=owner, licence=licence, opt_out=opt_out
+        ),
+        keys=tuple(name for name in dict.fromkeys(keys) if name),
+        lexicon={} if columns.lexicon is None else read_lexicon(columns.lexicon),
+    )
+
+
+def _refuse_contradictions(records: Records, columns: Columns) -> None:
     if columns.separator == "":
         raise UsageError("--separator is empty; give what stands between two tags, or none where a cell is one tag.")
-    delimiter = _delimiter(path)
-    sample = [row for _, row in islice(_rows(path, delimiter), _SAMPLE_ROWS + 1)]
-    if len(sample) < 2:
-        raise DataRefused(f"{path} holds no row below its header line.")
-    names, rows = tuple(name.strip() for name in sample[0]), sample[1:]
-    if any(_is_file(path, name) for name in names):
-        raise UsageError(f"{path} has no header line: its first row names a picture; put the columns' names above it.")
-    cells = {name: [row[index].strip() for row in rows if index < len(row)] for index, name in enumerate(names)}
-    picture = columns.picture or _picture_column(path, cells)
-    tags = columns.tags or _tags_column(path, cells, picture)
-    owner = columns.owner or _named(names, _OWNER_NAMES)
-    licence = columns.licence or _named(names, _LICENCE_NAMES)
-    for name in filter(None, (picture, tags, owner, licence)):
-        if name not in names:
-            raise unknown("column", name, names, where=path.name)
-        if names.count(name) > 1:
-            raise UsageError(f"{path} has two columns named {name!r}; rename one of them.")
-    separator = columns.separator or _separator(path, tags, [cell for cell in cells[tags] if cell])
-    chosen = Columns(picture=picture, tags=tags, separator=separator, owner=owner, licence=licence)
-    return TableSource(path=path, delimiter=delimiter, names=names, columns=chosen)
-
-
-def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Numbered from 1, the header; empty lines are passed over. Strict: an open quote would swallow the rest."""
-    with _opened(path) as handle:
-        reader = csv.reader(handle, delimiter=delimiter, strict=True)
-        try:
-            yield from enumerate((row for row in reader if row), start=1)
-        except csv.Error as error:
-            raise DataRefused(f"{path}, line {reader.line_num}: {error}; repair the quotes there.") from error
-
-
-def _delimiter(path: Path) -> str:
-    """The sign that is most frequent in the header line."""
-    with _opened(path) as handle:
-        header = handle.readline(_LONGEST_HEADER)
-    delimiter = max(_DELIMITERS, key=header.count)
-    if delimiter not in header:
+    if (columns.caption is None) != (columns.lexicon is None):
         raise UsageError(
-            f"{path} has the one column {printable(header.strip(), 60)!r}; it needs one of pictures and one of tags."
+            "--caption-column and --lexicon belong together: the tags are the lexicon's words in captions."
         )
-    return delimiter
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            yield handle
-    except UnicodeDecodeError as error:
-        raise DataRefused(f"{path} is no UTF-8 text ({error.reason}); save it as UTF-8.") from error
-    except OSError as error:
-        raise DataRefused(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _is_file(table: Path, written: str) -> bool:
-    return bool(written) and os.path.isfile(table.parent / written)  # noqa: PTH113 - Path.is_file raises on long names
-
-
-def _picture_column(path: Path, cells: dict[str, list[str]]) -> str:
-    found = [name for name, column in cells.items() if any(_is_file(path, cell) for cell in column)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"In {path} the columns {_listed(found)} all name files; choose one with --picture-column.")
-    raise UsageError(
-        f"No column of {path} names files that are there (looked beside the table for what stands in "
-        f"{_listed(cells)}); put the pictures there or correct the paths."
-    )
-
-
-def _tags_column(path: Path, cells: dict[str, list[str]], picture: str) -> str:
-    others = [name for name in cells if name != picture]
-    by_name = [name for name in others if name.casefold() in _TAG_NAMES]
-    by_content = [name for name in others if _holds_lists(cells[name])]
-    candidates = by_name or by_content or others
-    if len(candidates) == 1:
-        return candidates[0]
-    raise UsageError(f"In {path} the tags may stand in {_listed(candidates)}; choose with --tags-column.")
-
-
-def _holds_lists(column: list[str]) -> bool:
-    filled = [cell for cell in column if cell]
-    return 2 * sum(any(sign in cell for sign in _SEPARATORS) for cell in filled) > len(filled) > 0
-
-
-def _named(names: tuple[str, ...], wanted: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name.casefold() in wanted), None)
-
-
-def _separator(path: Path, tags: str, filled: list[str]) -> str:
-    """What stands between the tags of one column, from its filled cells."""
-    if filled and all(cell.startswith("[") and cell.endswith("]") for cell in filled):
-        if all(map(_is_json_list, filled)):
-            return LISTS
+    if columns.caption is not None and columns.tags is not None:
+        raise UsageError("--caption-column and --tags-column exclude each other; give one.")
+    if columns.picture is not None and not columns.pictures:
+        raise UsageError("--picture-column names the pictures of a table that is said to have none; leave one away.")
+    if len(records.names) == 1 and columns.pictures:
         raise UsageError(
-            f"In {path} the tags of column {tags!r} are lists, but not JSON lists "
-            f'(the first is {printable(filled[0], 60)}); write them like ["brown bear", "river"].'
+            f"{records.path} has the one column {printable(records.names[0], 60)!r}; "
+            "it needs one of pictures and one of tags."
         )
-    having = {sign: sum(sign in cell for cell in filled) for sign in _SEPARATORS}
-    best = max(having, key=lambda sign: having[sign])
-    rivals = [sign for sign, count in having.items() if 2 * count > having[best] and sign != best]
-    if having[best] and not rivals and 10 * having[best] >= len(filled):
-        return best
-    words = [word for cell in filled for word in cell.split()]
-    if not having[best] and len(words) == len(filled):
-        return WHOLE_CELL
-    if not having[best] and all(word.startswith("#") for word in words):
-        return " "
-    raise UsageError(
-        f"In {path} the tags of column {tags!r} may be separated in more than one way "
-        f"(the first is {printable(filled[0], 60)!r}); say what separates them: "
-        "--separator ';' '|' ',' ' ' or, where a cell is one tag, none."
-    )
 
 
-def _is_json_list(cell: str) -> bool:
-    try:
-        return isinstance(json.loads(cell), list)
-    except (ValueError, RecursionError):
-        return False
+def _refuse_unknown(records: Records, chosen: tuple[str | None, ...]) -> None:
+    for name in filter(None, chosen):
+        if name not in records.names:
+            raise unknown("column", name, records.names, where=records.path.name)
+        if records.names.count(name) > 1:
+            raise UsageError(f"{records.path} has two columns named {name!r}; rename one of them.")
 
 
-def _tags(cell: str, separator: str | None) -> list[str]:
-    if not cell:
-        return []
-    if separator == WHOLE_CELL:
-        return split_tags([cell])
-    if separator == LISTS and not _is_json_list(cell):
-        raise DataRefused(f"{printable(cell, 60)!r} is no JSON list; correct it, or name another --separator.")
-    return split_tags(cell, separator)
-
-
-def _listed(names: dict[str, list[str]] | list[str]) -> str:
-    return ", ".join(repr(printable(name, 40)) for name in names)
+def _written(value: Any) -> str:
+    return "\t".join(value) if isinstance(value, tuple) else str(value)

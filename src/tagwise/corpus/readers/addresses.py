@@ -1,0 +1,137 @@
+"""Which places a source's name means: patterns of files, ranges of shards, and addresses that fsspec reads."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tagwise.base.errors import DataRefused, TagwiseError, UsageError
+from tagwise.base.progress import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_WILD = re.compile(r"[*?[]")
+_MAX_SHARDS = 1_000_000
+
+
+def is_address(name: str) -> bool:
+    """Whether a source is named by an address such as ``s3://bucket/shard.tar``."""
+    return "://" in name
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for several places: ``*``, ``?``, ``[ab]``, or a range ``{000..123}``.
+
+    A file or folder that really bears the name is no pattern; of addresses, ``*`` and ranges alone are.
+    """
+    if _RANGE.search(name):
+        return not os.path.exists(name)  # noqa: PTH110 - false for names that are too long, where Path raises
+    if is_address(name):
+        return "*" in name
+    return bool(_WILD.search(name)) and not os.path.exists(name)  # noqa: PTH110 - as above
+
+
+def match(pattern: str) -> list[str]:
+    """The places that a pattern means, sorted; local ones absolute.
+
+    Raises:
+        UsageError: Nothing matches, or a place that a range names is not there.
+    """
+    ranged = expand_ranges(pattern)
+    if is_address(pattern):
+        return sorted(place for name in ranged for place in (_listed(name) if "*" in name else [name]))
+    found = {name: glob.glob(name, recursive=True) for name in ranged}  # noqa: PTH207 - Path takes no absolute pattern
+    if not any(found.values()):
+        raise UsageError(f"Nothing matches {pattern}; the nearest folder that is there is {nearest_folder(pattern)}.")
+    missing = [name for name, places in found.items() if not places]
+    if missing:
+        raise UsageError(
+            f"{len(missing):,} of the {len(ranged):,} names of {pattern} are not there, first {missing[0]}; "
+            "correct the range, or write * to take what is there."
+        )
+    return sorted({os.path.abspath(place) for places in found.values() for place in places})  # noqa: PTH100 - texts
+
+
+def expand_ranges(pattern: str) -> list[str]:
+    """The names of ``shards-{000..012}.tar``, with leading zeros as the first number has them.
+
+    Raises:
+        UsageError: A range runs backwards, or stands for more than a million names.
+    """
+    found = _RANGE.search(pattern)
+    if found is None:
+        return [pattern]
+    first, last = int(found[1]), int(found[2])
+    if not first <= last < first + _MAX_SHARDS:
+        raise UsageError(f"The range {found[0]} of {pattern} must run upwards, over at most {_MAX_SHARDS:,} names.")
+    head, tail = pattern[: found.start()], expand_ranges(pattern[found.end() :])
+    return [f"{head}{number:0{len(found[1])}d}{rest}" for number in range(first, last + 1) for rest in tail]
+
+
+def fixed_part(pattern: str) -> str:
+    """What stands before the first part of a pattern that varies, with the last ``/``."""
+    varying = min(found.start() for found in (_WILD.search(pattern), _RANGE.search(pattern)) if found)
+    return pattern[: pattern.rfind("/", 0, varying) + 1]
+
+
+def nearest_folder(name: str) -> Path:
+    """The longest part of a path that is a folder."""
+    parents = Path(os.path.abspath(name)).parents  # noqa: PTH100 - texts
+    return next(parent for parent in parents if os.path.isdir(parent))  # noqa: PTH112 - Path raises on long names
+
+
+def public(address: str) -> str:
+    """An address without the password or the signature in it, for records and messages."""
+    if not address.startswith(("http://", "https://")):
+        return address
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@contextmanager
+def open_address(address: str) -> Iterator[IO[bytes]]:
+    """The file at an address, to be read from its beginning to its end.
+
+    Raises:
+        UsageError: fsspec or its part for this kind of address is not installed, or nothing is there.
+        DataRefused: It cannot be reached.
+    """
+    with _reaching(address) as fsspec, fsspec.open(address, "rb") as handle:
+        yield handle
+
+
+def _listed(pattern: str) -> list[str]:
+    with _reaching(pattern) as fsspec:
+        system, path = fsspec.url_to_fs(pattern)
+        found = [system.unstrip_protocol(name) for name in system.glob(path)]
+    if not found:
+        raise UsageError(f"Nothing matches {public(pattern)}; correct the address.")
+    return found
+
+
+@contextmanager
+def _reaching(address: str) -> Iterator[Any]:
+    """Yields the module fsspec; each kind of address has errors of its own, and all become ours."""
+    name = printable(public(address))
+    try:
+        import fsspec
+
+        yield fsspec
+    except TagwiseError:
+        raise
+    except ImportError as error:
+        raise UsageError(
+            f"{name} is an address, which needs {error.name or 'fsspec'} ({printable(str(error))}); "
+            "install it with: pip install 'tagwise[remote]'"
+        ) from error
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no {name}; correct the address.") from error
+    except Exception as error:
+        raise DataRefused(f"{name} cannot be read ({type(error).__name__}: {printable(str(error))}).") from error
