@@ -292,7 +292,8 @@ def test_crop_is_resize_of_the_shorter_side_and_centre_crop(
     resized = Image.fromarray(picture_HWC).resize(whole, decoding._FILTERS[interpolation])
     wanted = np.asarray(resized)[top : top + side, left : left + side]
     difference = np.abs(fit(picture_HWC, view).astype(int) - wanted)
-    assert difference.max() <= 1
+    # Each of the two rounds twice, the second time after weights whose magnitudes sum to 1.3.
+    assert difference.max() <= 2
 
 
 def test_pad_keeps_the_whole_picture_on_the_background() -> None:
