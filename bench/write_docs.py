@@ -78,6 +78,19 @@ def search_table() -> str:
     return "\n".join([*lines, "", f"{began} candidates began; on {_hardware(record)}."])
 
 
+def pretraining_table() -> str:
+    """The finalists of the search for the pretraining's rate and decay."""
+    record = read("pretraining_search")
+    if record is None:
+        return "Not measured yet."
+    lines = ["| rate per 256 | decay | linear probe on validation pictures, % |", "|---|---|---|"]
+    for entry in record["results"]["finalists"]:
+        found = ", ".join(f"{100 * value:.1f}" for value in entry["accuracies"])
+        lines.append(f"| {entry['rate_per_256']} | {entry['weight_decay']} | {100 * entry['mean']:.1f} ({found}) |")
+    tried = len({(entry["rate_per_256"], entry["weight_decay"]) for entry in record["results"]["trials"]})
+    return "\n".join([*lines, "", f"The best of {tried}; on {_hardware(record)}."])
+
+
 def real_table(name: str) -> str:
     """A road on real pictures: commands, times, scores."""
     record = read(f"real_{name}")
@@ -138,6 +151,7 @@ def pages() -> dict[Path, str]:
         REPOSITORY / "docs" / "results.md": {
             "quickstart": quickstart_table(),
             "search": search_table(),
+            "pretraining": pretraining_table(),
             "fashion": real_table("fashion"),
             "emoji": real_table("emoji"),
             "start_up": start_up_table(),

@@ -19,7 +19,7 @@ from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_tra
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
 from tagwise.transfer.targets import Target
 
-FINE_TUNING_RATES = (0.05, 0.1, 0.3)
+FINE_TUNING_RATES = (0.05, 0.15)
 SCRATCH_RATES = (0.3, 0.8)
 SCRATCH_LENGTHS = (1, 4)
 """Times the epochs of a fine-tuning."""
@@ -106,7 +106,7 @@ def _told(plans: list[Plan]) -> dict[str, Any]:
 
 
 def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:
-    """The fine-tunings that the hold-out decides between: three learning rates."""
+    """The fine-tunings that the hold-out decides between: two learning rates."""
     facts = _facts(arena, epochs) | {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
     return [fine_tuning(**facts, rate_per_256=rate) for rate in FINE_TUNING_RATES]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PICTURES = 8_000
 TRAIN_PER_CLASS = 10
 TEST_PER_CLASS = 100
-IMAGES = "64k"
+IMAGES = "56k"
 """Pictures seen in each pretraining."""
 MIN_COUNT = 12
 BATCH = 64
