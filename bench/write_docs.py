@@ -121,9 +121,34 @@ def real_table(name: str) -> str:
         "",
         f"One seed: the intervals are chance of these {first['test_pictures']} test pictures alone. "
         f"{first['train_pictures']} labelled pictures; {record['results']['minutes']:.1f} minutes in all on "
-        f"{_hardware(record)}.",
+        f"{_hardware(record)}. {_verdict(comparison)}",
     ]
     return "\n".join(lines)
+
+
+def _verdict(comparison: dict[str, Any]) -> str:
+    """What the score of the best hold-out says, no more than its interval does."""
+    rows = [row for row in comparison["rows"] if row["model"] != "scratch"]
+    best = max(rows, key=lambda row: row["hold_out_accuracy"])
+    gains = {(gain["model"], gain["protocol"]): gain for gain in comparison["gains"]}
+    gain = gains[best["model"], best["protocol"]]
+    rival = next(row for row in comparison["rows"] if row["model"] == "scratch")
+    told = (
+        "the tags helped"
+        if gain["low"] > 0
+        else "the tags did worse than scratch"
+        if gain["high"] < 0
+        else "no difference is shown"
+    )
+    lengths = ", ".join(
+        f"{name} saw {row['settings']['images']:,} pictures"
+        for name, row in (("scratch", rival), ("fine-tuning", _of_training(rows)))
+    )
+    return f"By the protocol that the hold-out chooses ({NAMES[best['protocol']]}), **{told}**; in training {lengths}."
+
+
+def _of_training(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(row for row in rows if row["protocol"] == "train")
 
 
 def start_up_table() -> str:
