@@ -52,12 +52,12 @@ VIEW = View(resolution=32, resize=36)
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-def draw(seed: int, split: str, per_class: int) -> Pictures:
+def draw(seed: int, split: str, per_class: int, view: View = VIEW) -> Pictures:
     """Fitted pictures of the drawn target and their classes."""
     generator = rng.stream(seed, "scratch search", split)
     scenes, truth = draw_target(per_class, generator)
     pictures = draw_pictures(scenes, generator)
-    return np.stack([fit(picture_HWC, VIEW) for picture_HWC in pictures]), truth
+    return np.stack([fit(picture_HWC, view) for picture_HWC in pictures]), truth
 
 
 def first_round() -> list[Plan]:
