@@ -1,6 +1,6 @@
 """Whether the rival's search stopped at an edge: the winner with settings beyond its grid.
 
-Half the rate, a fifth of the decay, twice the length; on the same targets. The best of the
+Half the rate, a fifth of the decay, twice the length, smaller pictures; on the same targets. The best of the
 winner and these is the quickstart's rival.
 
     python -m bench.scratch_edges
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from bench.record import RESULTS, write_record
-from bench.scratch_search import TARGET_SEEDS, WORKERS, accuracy, described, first_round, means, plan_of, told
+from bench.scratch_search import TARGET_SEEDS, WORKERS, accuracy, described, first_round, means, plan_of, square, told
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
         replace(winner, images=2 * winner.images),
         replace(winner, rate_per_256=winner.rate_per_256 / 2),
         replace(winner, weight_decay=winner.weight_decay / 5),
+        replace(winner, view=square(24)),
     ]
     jobs = list(itertools.product(beyond, TARGET_SEEDS))
     with ProcessPoolExecutor(WORKERS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
