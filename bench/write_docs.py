@@ -64,18 +64,22 @@ def search_table() -> str:
     record = read("scratch_search")
     if record is None:
         return "Not measured yet."
+    began = len(record["results"]["first_round"])
+    return f"{_candidates(record['results']['finalists'])}\n\n{began} candidates began; on {_hardware(record)}."
+
+
+def _candidates(entries: list[dict[str, Any]]) -> str:
     lines = [
-        "| net | rate per 256 | decay | augmentation | epochs | validation accuracy, % |",
-        "|---|---|---|---|---|---|",
+        "| net | pixels | rate per 256 | decay | augmentation | epochs | validation accuracy, % |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for entry in record["results"]["finalists"]:
+    for entry in entries:
         found = ", ".join(f"{100 * value:.1f}" for value in entry["accuracies"])
         lines.append(
-            f"| {entry['design']} | {entry['rate_per_256']} | {entry['weight_decay']} | {entry['augmentation']} "
-            f"| {entry['epochs']} | {100 * entry['mean']:.1f} ({found}) |"
+            f"| {entry['design']} | {entry.get('resolution', 32)} | {entry['rate_per_256']} | {entry['weight_decay']} "
+            f"| {entry['augmentation']} | {entry['epochs']} | {100 * entry['mean']:.1f} ({found}) |"
         )
-    began = len(record["results"]["first_round"])
-    return "\n".join([*lines, "", f"{began} candidates began; on {_hardware(record)}."])
+    return "\n".join(lines)
 
 
 def pretraining_table() -> str:
@@ -89,6 +93,26 @@ def pretraining_table() -> str:
         lines.append(f"| {entry['rate_per_256']} | {entry['weight_decay']} | {100 * entry['mean']:.1f} ({found}) |")
     tried = len({(entry["rate_per_256"], entry["weight_decay"]) for entry in record["results"]["trials"]})
     return "\n".join([*lines, "", f"The best of {tried}; on {_hardware(record)}."])
+
+
+def resolution_table() -> str:
+    """Resolutions of the quickstart's pretraining, each with the pictures that the same time allows."""
+    record = read("resolution_search")
+    if record is None:
+        return "Not measured yet."
+    lines = ["| resolution, px | pictures seen | linear probe on validation pictures, % |", "|---|---|---|"]
+    for entry in record["results"]["sizes"]:
+        found = ", ".join(f"{100 * value:.1f}" for value in entry["accuracies"])
+        lines.append(f"| {entry['resolution']} | {entry['images']} | {100 * entry['mean']:.1f} ({found}) |")
+    return "\n".join(lines)
+
+
+def edges_table() -> str:
+    """The rival's winner with settings beyond the grid."""
+    record = read("scratch_edges")
+    if record is None:
+        return "Not measured yet."
+    return _candidates(record["results"]["beyond"])
 
 
 def real_table(name: str) -> str:
@@ -176,7 +200,9 @@ def pages() -> dict[Path, str]:
         REPOSITORY / "docs" / "results.md": {
             "quickstart": quickstart_table(),
             "search": search_table(),
+            "edges": edges_table(),
             "pretraining": pretraining_table(),
+            "resolution": resolution_table(),
             "fashion": real_table("fashion"),
             "emoji": real_table("emoji"),
             "start_up": start_up_table(),
