@@ -48,27 +48,32 @@ def draw_corpus(folder: Path, seed: int) -> None:
         tagwise.labels(folder / "corpus", folder / "space.json", min_count=quickstart.MIN_COUNT, aliases=aliases)
 
 
-def trial(folder: Path, seed: int, rate: float, decay: float) -> dict[str, Any]:
+def trial(
+    folder: Path, seed: int, rate: float, decay: float, *, resolution: int = 32, images: str = "64k"
+) -> dict[str, Any]:
     """One pretraining and what a linear probe on it finds among the validation pictures."""
+    flags = {**quickstart.PRETRAINING, "resolution": resolution, "images": images}
+    settings = [*flags.pop("set_"), f"rate_per_256={rate}", f"weight_decay={decay}"]
     with contextlib.redirect_stderr(io.StringIO()):
         result = tagwise.pretrain(
             folder / "corpus",
             labels=folder / "space.json",
-            out=folder / f"rate{rate}-decay{decay}",
-            set_=[*quickstart.PRETRAINING["set_"], f"rate_per_256={rate}", f"weight_decay={decay}"],
-            **{name: value for name, value in quickstart.PRETRAINING.items() if name != "set_"},
-            images=quickstart.IMAGES,
+            out=folder / f"rate{rate}-decay{decay}-{resolution}-{images}",
+            set_=settings,
+            **flags,
             law="sqrt",
             seed=seed,
         )
-    model = load_model(result.folder)
-    (train, truth), (held, held_truth) = draw(seed, "train", 10), draw(seed, "validation", VALIDATION_PER_CLASS)
-    vectors, held_vectors = (
-        embed(model.net, pixels, model.facts.view, torch.device("cpu")) for pixels in (train, held)
-    )
+    model, cpu = load_model(result.folder), torch.device("cpu")
+    view = model.facts.view
+    train, truth = draw(seed, "train", 10, view)
+    held, held_truth = draw(seed, "validation", VALIDATION_PER_CLASS, view)
+    vectors, held_vectors = (embed(model.net, pixels, view, cpu) for pixels in (train, held))
     scores = linear_scores(vectors, truth, held_vectors, penalty=PENALTY, classes=10)
     found = accuracy(top_k_right(scores, held_truth))
-    print(f"seed {seed}, rate {rate}, decay {decay}: {found:.3f}", file=sys.stderr, flush=True)
+    print(
+        f"seed {seed}, rate {rate}, decay {decay}, {resolution} px, {images}: {found:.3f}", file=sys.stderr, flush=True
+    )
     return {
         "seed": seed,
         "rate_per_256": rate,

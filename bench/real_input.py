@@ -25,7 +25,7 @@ FASHION = (
     "gather fashion_tags/products.csv -o fashion/corpus --tags-column tags --separator ;",
     "labels fashion/corpus -o fashion/space.json --min-count 10",
     "pretrain fashion/corpus --labels fashion/space.json -o fashion/sqrt --images 120k",
-    "compare clothing_target --model fashion/sqrt -o fashion/comparison",
+    "compare clothing_target --model fashion/sqrt -o fashion/comparison --epochs 20",
     "predict clothing_target/test/hat --model fashion/sqrt -o fashion/hats.csv",
     "report fashion/sqrt fashion/comparison -o fashion/report.html",
 )
@@ -34,7 +34,7 @@ EMOJI = (
     "labels emoji/corpus -o emoji/space.json --min-count 5",
     "pretrain emoji/corpus --labels emoji/space.json -o emoji/sqrt --images 80k",
     "compare emoji_tags/emoji.csv --picture-column twemoji_image --class-column group --test-fraction 0.5 "
-    "--model emoji/sqrt -o emoji/comparison",
+    "--model emoji/sqrt -o emoji/comparison --epochs 25",
     "predict emoji_tags/twemoji --model emoji/sqrt -o emoji/tags.jsonl",
     "report emoji/sqrt emoji/comparison -o emoji/report.html",
 )

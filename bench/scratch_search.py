@@ -49,15 +49,21 @@ AUGMENTS = {
 WORKERS = 2
 VIEW = View(resolution=32, resize=36)
 
+
+def square(resolution: int) -> View:
+    """An eighth more is fitted than is seen."""
+    return View(resolution=resolution, resize=resolution * 9 // 8)
+
+
 Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-def draw(seed: int, split: str, per_class: int) -> Pictures:
+def draw(seed: int, split: str, per_class: int, view: View = VIEW) -> Pictures:
     """Fitted pictures of the drawn target and their classes."""
     generator = rng.stream(seed, "scratch search", split)
     scenes, truth = draw_target(per_class, generator)
     pictures = draw_pictures(scenes, generator)
-    return np.stack([fit(picture_HWC, VIEW) for picture_HWC in pictures]), truth
+    return np.stack([fit(picture_HWC, view) for picture_HWC in pictures]), truth
 
 
 def first_round() -> list[Plan]:
@@ -79,10 +85,10 @@ def first_round() -> list[Plan]:
 
 def accuracy(plan: Plan, seed: int) -> float:
     """Validation accuracy after training on the target of that seed."""
-    pixels, truth = draw(seed, "train", 10)
+    pixels, truth = draw(seed, "train", 10, plan.view)
     net = train_classes(replace(plan, seed=seed), pixels, truth, 10, device=torch.device("cpu"))
-    held, held_truth = draw(seed, "validation", VALIDATION_PER_CLASS)
-    return float((score(net, held, VIEW, torch.device("cpu")).argmax(1) == held_truth).mean())
+    held, held_truth = draw(seed, "validation", VALIDATION_PER_CLASS, plan.view)
+    return float((score(net, held, plan.view, torch.device("cpu")).argmax(1) == held_truth).mean())
 
 
 def described(plan: Plan) -> dict[str, Any]:
@@ -93,6 +99,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "rate_per_256": plan.rate_per_256,
         "weight_decay": plan.weight_decay,
         "batch": plan.batch,
+        "resolution": plan.view.resolution,
         "augmentation": next(name for name, augment in AUGMENTS.items() if augment == plan.augment),
         "epochs": plan.images // 100,
     }
@@ -139,6 +146,7 @@ def plan_of(entry: dict[str, Any], plan: Plan) -> Plan:
         rate_per_256=entry["rate_per_256"],
         weight_decay=entry["weight_decay"],
         batch=entry["batch"],
+        view=square(entry.get("resolution", VIEW.resolution)),  # the first search knew one resolution
         augment=AUGMENTS[entry["augmentation"]],
         images=entry["epochs"] * 100,
     )

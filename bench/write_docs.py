@@ -64,18 +64,55 @@ def search_table() -> str:
     record = read("scratch_search")
     if record is None:
         return "Not measured yet."
+    began = len(record["results"]["first_round"])
+    return f"{_candidates(record['results']['finalists'])}\n\n{began} candidates began; on {_hardware(record)}."
+
+
+def _candidates(entries: list[dict[str, Any]]) -> str:
     lines = [
-        "| net | rate per 256 | decay | augmentation | epochs | validation accuracy, % |",
-        "|---|---|---|---|---|---|",
+        "| net | pixels | rate per 256 | decay | augmentation | epochs | validation accuracy, % |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for entry in record["results"]["finalists"]:
+    for entry in entries:
         found = ", ".join(f"{100 * value:.1f}" for value in entry["accuracies"])
         lines.append(
-            f"| {entry['design']} | {entry['rate_per_256']} | {entry['weight_decay']} | {entry['augmentation']} "
-            f"| {entry['epochs']} | {100 * entry['mean']:.1f} ({found}) |"
+            f"| {entry['design']} | {entry.get('resolution', 32)} | {entry['rate_per_256']} | {entry['weight_decay']} "
+            f"| {entry['augmentation']} | {entry['epochs']} | {100 * entry['mean']:.1f} ({found}) |"
         )
-    began = len(record["results"]["first_round"])
-    return "\n".join([*lines, "", f"{began} candidates began; on {_hardware(record)}."])
+    return "\n".join(lines)
+
+
+def pretraining_table() -> str:
+    """The finalists of the search for the pretraining's rate and decay."""
+    record = read("pretraining_search")
+    if record is None:
+        return "Not measured yet."
+    lines = ["| rate per 256 | decay | linear probe on validation pictures, % |", "|---|---|---|"]
+    for entry in record["results"]["finalists"]:
+        found = ", ".join(f"{100 * value:.1f}" for value in entry["accuracies"])
+        lines.append(f"| {entry['rate_per_256']} | {entry['weight_decay']} | {100 * entry['mean']:.1f} ({found}) |")
+    tried = len({(entry["rate_per_256"], entry["weight_decay"]) for entry in record["results"]["trials"]})
+    return "\n".join([*lines, "", f"The best of {tried}; on {_hardware(record)}."])
+
+
+def resolution_table() -> str:
+    """Resolutions of the quickstart's pretraining, each with the pictures that the same time allows."""
+    record = read("resolution_search")
+    if record is None:
+        return "Not measured yet."
+    lines = ["| resolution, px | pictures seen | linear probe on validation pictures, % |", "|---|---|---|"]
+    for entry in record["results"]["sizes"]:
+        found = ", ".join(f"{100 * value:.1f}" for value in entry["accuracies"])
+        lines.append(f"| {entry['resolution']} | {entry['images']} | {100 * entry['mean']:.1f} ({found}) |")
+    return "\n".join(lines)
+
+
+def edges_table() -> str:
+    """The rival's winner with settings beyond the grid."""
+    record = read("scratch_edges")
+    if record is None:
+        return "Not measured yet."
+    return _candidates(record["results"]["beyond"])
 
 
 def real_table(name: str) -> str:
@@ -108,9 +145,34 @@ def real_table(name: str) -> str:
         "",
         f"One seed: the intervals are chance of these {first['test_pictures']} test pictures alone. "
         f"{first['train_pictures']} labelled pictures; {record['results']['minutes']:.1f} minutes in all on "
-        f"{_hardware(record)}.",
+        f"{_hardware(record)}. {_verdict(comparison)}",
     ]
     return "\n".join(lines)
+
+
+def _verdict(comparison: dict[str, Any]) -> str:
+    """What the score of the best hold-out says, no more than its interval does."""
+    rows = [row for row in comparison["rows"] if row["model"] != "scratch"]
+    best = max(rows, key=lambda row: row["hold_out_accuracy"])
+    gains = {(gain["model"], gain["protocol"]): gain for gain in comparison["gains"]}
+    gain = gains[best["model"], best["protocol"]]
+    rival = next(row for row in comparison["rows"] if row["model"] == "scratch")
+    told = (
+        "the tags helped"
+        if gain["low"] > 0
+        else "the tags did worse than scratch"
+        if gain["high"] < 0
+        else "no difference is shown"
+    )
+    lengths = ", ".join(
+        f"{name} saw {row['settings']['images']:,} pictures"
+        for name, row in (("scratch", rival), ("fine-tuning", _of_training(rows)))
+    )
+    return f"By the protocol that the hold-out chooses ({NAMES[best['protocol']]}), **{told}**; in training {lengths}."
+
+
+def _of_training(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(row for row in rows if row["protocol"] == "train")
 
 
 def start_up_table() -> str:
@@ -138,6 +200,9 @@ def pages() -> dict[Path, str]:
         REPOSITORY / "docs" / "results.md": {
             "quickstart": quickstart_table(),
             "search": search_table(),
+            "edges": edges_table(),
+            "pretraining": pretraining_table(),
+            "resolution": resolution_table(),
             "fashion": real_table("fashion"),
             "emoji": real_table("emoji"),
             "start_up": start_up_table(),

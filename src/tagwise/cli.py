@@ -151,5 +151,6 @@ def _out_of_memory(error: Exception) -> bool:
 
 def _terminate(number: int, _: FrameType | None) -> None:
     """Unwinds like any error, so that no temporary file stays behind."""
+    say("tagwise: Stopped; give the same command to go on or begin again.")
     signal.signal(number, signal.SIG_DFL)
     raise SystemExit(128 + number)

@@ -8,6 +8,8 @@ import hashlib
 import io
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from hypothesis import strategies as st
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.files import (
     TEMPORARY_PREFIX,
+    FolderLock,
+    claim_alone,
     claim_folder,
     harmless,
     open_atomically,
@@ -182,3 +186,31 @@ def test_a_folder_that_cannot_be_made_is_a_named_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TagwiseError, match="cannot be written"):
         claim_folder(tmp_path / "file" / "run", "plan.json")
+
+
+def test_two_processes_never_write_into_one_folder(tmp_path: Path) -> None:
+    """The lock ends with the process, however it ends, and leaves nothing behind."""
+    code = (
+        "import sys, time; from pathlib import Path; from tagwise.base.files import FolderLock\n"
+        f"lock = FolderLock(Path({str(tmp_path)!r})); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="Another process is writing into"):
+            claim_alone(tmp_path, "run.json")
+        other.kill()
+    with claim_alone(tmp_path, "run.json"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_claimed_anew_is_locked_too(tmp_path: Path) -> None:
+    (tmp_path / "run" / "run.json").parent.mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with (
+        claim_alone(tmp_path / "run", "run.json", overwrite=True),
+        pytest.raises(UsageError, match="Another process"),
+    ):
+        FolderLock(tmp_path / "run")
+    assert not (tmp_path / "run" / "run.json").exists()

@@ -52,6 +52,7 @@ def test_p14_overwrite_begins_anew(tmp_path: Path) -> None:
     run.append(line(8))
     run.checkpoints.mkdir()
     (tmp_path / MODEL_FILE).touch()
+    del run  # and with it its hold on the folder
     run = open_run(tmp_path, tiny_plan(seed=1), overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == [PLAN_FILE]
     assert (run.log(), run.finished, read_run(tmp_path).plan.seed) == ([], False, 1)

@@ -1,25 +1,46 @@
-"""The quickstart's rival is the winner of the committed search, not a choice of ours."""
+"""The quickstart's settings are the winners of the committed searches, not choices of ours."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bench.record import RESULTS
 from bench.scratch_search import first_round, plan_of
+from tagwise.base.views import View
+from tagwise.nets import find_design
+from tagwise.training.plans import small_pretraining
 from tagwise.transfer.comparison import Arena
 from tagwise.transfer.drawn import drawn_scratch
 from tagwise.transfer.targets import open_target
+from tagwise.verbs import quickstart
 from tests.transfer.conftest import Fill
 
 
+def results(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["results"]
+    return found
+
+
 def test_the_rival_is_the_winner_of_the_search(tmp_path: Path, fill: Fill) -> None:
-    finalists = json.loads((RESULTS / "scratch_search.json").read_text("utf-8"))["results"]["finalists"]
-    winner = max(finalists, key=lambda entry: entry["mean"])
+    candidates = results("scratch_search")["finalists"] + results("scratch_edges")["beyond"]
+    winner = max(candidates, key=lambda entry: entry["mean"])
     target = open_target(fill(tmp_path / "target", moon=50, star=50))
     arena = Arena(target=target, pixels=tmp_path / "pixels", device=torch.device("cpu"), seed=0)
     found = plan_of(winner, first_round()[0])
     assert drawn_scratch(arena) == replace(found, data=target.train.digest)
+
+
+def test_the_pretraining_has_the_rate_and_decay_of_the_search() -> None:
+    winner = max(results("pretraining_search")["finalists"], key=lambda entry: entry["mean"])
+    plan = small_pretraining(data="", design=find_design("resnet8_cifar"), view=View(resolution=8, resize=8), images=64)
+    assert (plan.rate_per_256, plan.weight_decay) == (winner["rate_per_256"], winner["weight_decay"])
+
+
+def test_the_quickstart_has_the_resolution_and_length_of_the_search() -> None:
+    winner = max(results("resolution_search")["sizes"], key=lambda entry: entry["mean"])
+    assert (quickstart.PRETRAINING["resolution"], quickstart.IMAGES) == (winner["resolution"], winner["images"])

@@ -193,7 +193,7 @@ def test_a_class_of_one_picture_can_be_learnt_but_not_split(road: Road, here: He
         path.unlink()
     given = ("train", tmp_path / "target", "--from", road / "runs/a", "--images", "64", "--device", "cpu")
     one_sentence(
-        here(*given, "-o", tmp_path / "run", "--test-fraction", "0.25"), 3, "has 1 pictures and cannot give 25%"
+        here(*given, "-o", tmp_path / "run", "--test-fraction", "0.25"), 3, "has 1 picture and cannot give 25%"
     )
     assert here(*given, "-o", tmp_path / "run", "--set", "precision=float32").code == 0
     done = here(

@@ -132,7 +132,7 @@ def test_p14_the_same_command_again_is_finished_and_says_the_same(road: Road, he
         ("pretrain", ("--lr", "0.5"), "rate_per_256: 0.4 -> 2.0"),
         ("pretrain", ("--seed", "1"), "seed: 0 -> 1"),
         ("train", ("--images", "128"), "images: 64 -> 128"),
-        ("compare", ("--epochs", "2"), "plans: "),
+        ("compare", ("--epochs", "2"), "images: 40 -> 80"),
     ],
 )
 def test_p14_another_plan_is_refused_with_the_difference(

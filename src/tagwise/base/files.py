@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -122,6 +123,53 @@ def claim_folder(folder: Path, marker: str, *, overwrite: bool = False) -> None:
                 leftover.unlink()
     except OSError as error:
         raise _cannot_write(folder, error) from error
+
+
+class FolderLock:
+    """Keeps other processes from writing into a folder for as long as this object, or its process, lives.
+
+    Args:
+        folder: It must exist; the lock is on the folder itself and leaves nothing in it.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._handle: int | None = os.open(folder, os.O_RDONLY)
+        # Some network file systems know no locks, which is another OSError.
+        with suppress(OSError):
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"Another process is writing into {folder}; wait until it ends, or give another -o."
+                ) from error
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.__del__()
+
+    def __del__(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def claim_alone(folder: Path, marker: str, *, overwrite: bool = False) -> FolderLock:
+    """Claims a folder as ``claim_folder`` does, and keeps other processes out of it.
+
+    Raises:
+        UsageError: The folder holds something else, or another process is writing into it.
+    """
+    claim_folder(folder, marker)
+    lock = FolderLock(folder)
+    if overwrite:
+        claim_folder(folder, marker, overwrite=True)  # a new folder of the same name
+        lock = FolderLock(folder)
+    return lock
 
 
 def _cannot_write(path: Path, error: OSError) -> TagwiseError:

@@ -92,7 +92,8 @@ def distinct_pairs(left: NDArray[Any], right: NDArray[Any], rights: int) -> tupl
     if not len(left):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     assert (int(left.max()) + 1) * rights < 2**63
-    pairs = np.unique(left.astype(np.int64) * rights + right)
+    pairs = np.sort(left.astype(np.int64) * rights + right)
+    pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]  # np.unique hashes, at a hundred times the time
     return pairs // rights, pairs % rights
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tagwise.base import settings
 from tagwise.base.errors import UsageError
-from tagwise.base.files import claim_folder, read_json, write_json, write_text
+from tagwise.base.files import FolderLock, claim_alone, read_json, write_json, write_text
 from tagwise.base.progress import say
 from tagwise.training.models import MODEL_FILE
 from tagwise.training.plans import Plan
@@ -45,6 +45,8 @@ class Run:
 
     folder: Path
     plan: Plan
+    lock: FolderLock | None = None
+    """Of a run that is being written."""
 
     @property
     def finished(self) -> bool:
@@ -92,10 +94,10 @@ def open_run(folder: Path, plan: Plan, *, overwrite: bool = False) -> Run:
     """Claims the folder for the plan.
 
     Raises:
-        UsageError: The folder holds something else, or the run of another plan.
+        UsageError: The folder holds something else or the run of another plan, or another process writes it.
     """
-    claim_folder(folder, PLAN_FILE, overwrite=overwrite)
-    run = Run(folder=folder, plan=plan)
+    lock = claim_alone(folder, PLAN_FILE, overwrite=overwrite)
+    run = Run(folder=folder, plan=plan, lock=lock)
     if (folder / PLAN_FILE).is_file():
         old = settings.from_plain(Plan, read_json(folder / PLAN_FILE), str(folder / PLAN_FILE))
         if changes := settings.difference(old, plan):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tagwise.base.devices import native_bf16
 from tagwise.base.errors import UsageError
-from tagwise.base.files import claim_folder, read_json, write_json
+from tagwise.base.files import claim_alone, read_json, write_json
 from tagwise.base.progress import say
 from tagwise.base.settings import difference, to_plain
 from tagwise.base.views import View
@@ -19,7 +19,7 @@ from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_tra
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
 from tagwise.transfer.targets import Target
 
-FINE_TUNING_RATES = (0.05, 0.1, 0.3)
+FINE_TUNING_RATES = (0.05, 0.15)
 SCRATCH_RATES = (0.3, 0.8)
 SCRATCH_LENGTHS = (1, 4)
 """Times the epochs of a fine-tuning."""
@@ -49,7 +49,12 @@ class Contest:
         Raises:
             UsageError: ``out`` holds something else, or another comparison.
         """
-        state = self._open(out, overwrite)
+        with claim_alone(out, COMPARISON_FILE, overwrite=overwrite):
+            self._score(out)
+        return read_comparison(out)
+
+    def _score(self, out: Path) -> None:
+        state = self._open(out)
 
         def look() -> None:
             state["test_looks"] += 1
@@ -62,7 +67,6 @@ class Contest:
             state["scores"][f"{name}/{protocol}"] = _kept(judged)
             state["examples"] = state["examples"] or _examples(judged, self.arena.target)
             write_json(out / COMPARISON_FILE, state)
-        return read_comparison(out)
 
     def _left(self, state: dict[str, Any]) -> list[tuple[str, Protocol]]:
         entries: list[tuple[str, Protocol]] = [(SCRATCH, "train")]
@@ -77,7 +81,7 @@ class Contest:
             return judge_training(self.arena, name, self.fine_tuning[name], model, title=f"fine-tuning {name}")
         return judge_features(self.arena, name, model, protocol)
 
-    def _open(self, out: Path, overwrite: bool) -> dict[str, Any]:
+    def _open(self, out: Path) -> dict[str, Any]:
         target = self.arena.target
         about = {
             "target": target.name,
@@ -88,7 +92,6 @@ class Contest:
             "plans": {name: _told(plans) for name, plans in {**self.fine_tuning, SCRATCH: self.scratch}.items()},
             "seed": self.arena.seed,
         }
-        claim_folder(out, COMPARISON_FILE, overwrite=overwrite)
         if not (out / COMPARISON_FILE).is_file():
             state: dict[str, Any] = {"about": about, "scores": {}, "test_looks": 0, "examples": []}
             write_json(out / COMPARISON_FILE, state)
@@ -114,7 +117,7 @@ def usual_epochs(pictures: int) -> int:
 
 
 def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:
-    """The fine-tunings that the hold-out decides between: three learning rates."""
+    """The fine-tunings that the hold-out decides between: two learning rates."""
     facts = _facts(arena, epochs) | {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
     return [fine_tuning(**facts, rate_per_256=rate) for rate in FINE_TUNING_RATES]
 

@@ -9,7 +9,7 @@ from tagwise.pixels.augment import Augment
 from tagwise.training.plans import Plan, from_scratch
 from tagwise.transfer.comparison import Arena
 
-ANY_TURN = Augment(smallest_area_fraction=0.79, aspect=1.0, turn_degrees=180)
+ANY_TURN = Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2)
 """Drawn shapes stand at any rotation, so any turn of one is a picture that could have been drawn."""
 
 
@@ -18,11 +18,11 @@ def drawn_scratch(arena: Arena) -> Plan:
     pictures = len(arena.target.train)
     return from_scratch(
         data=arena.target.train.digest,
-        design=find_design("resnext20_8x4d_small"),
+        design=find_design("resnet8_cifar"),
         view=View(resolution=32, resize=36),
         images=1000 * pictures,
-        batch=min(32, pictures),
-        rate_per_256=1.0,
+        batch=min(64, pictures),
+        rate_per_256=0.5,
         weight_decay=5e-3,
         augment=ANY_TURN,
         precision="bfloat16" if native_bf16(arena.device) else "float32",

@@ -79,7 +79,7 @@ class Comparison:
     test_digest: str
     """Two comparisons can be set side by side only where it is equal."""
     test_looks: int
-    """How often the test part was opened: once a score."""
+    """How often the test part was opened: once a score, and once more for each that was interrupted after it."""
     rows: tuple[ScoreRow, ...]
     gains: tuple[Gain, ...]
     answers: dict[str, dict[str, list[int]]]

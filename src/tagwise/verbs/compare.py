@@ -29,7 +29,8 @@ class CompareResult:
             [
                 text_table(comparison_table(self.comparison)),
                 f"{first.train_pictures:,} labelled pictures, {first.test_pictures:,} test pictures "
-                f"(digest {self.comparison.test_digest}), opened {self.comparison.test_looks} times, once a score.",
+                f"(digest {self.comparison.test_digest}), opened {self.comparison.test_looks} times "
+                f"for {len(self.comparison.rows)} scores.",
                 f"comparison: {self.folder}",
             ]
         )

@@ -222,11 +222,13 @@ def _save(space: LabelSpace, out: Path, overwrite: bool) -> None:
 
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give -o a file such as {out / 'space.json'}.")
-    if out.is_file() and not overwrite:
-        if LabelSpace.load(out).to_json() != space.to_json():
+    if out.is_file():
+        there = LabelSpace.load(out)  # any other file is refused: --overwrite replaces label spaces alone
+        if there.to_json() != space.to_json() and not overwrite:
             raise UsageError(f"{out} holds another label space; give --overwrite or another -o.")
-        say(f"{out} is already this very label space; nothing to do.")
-        return
+        if there.to_json() == space.to_json():
+            say(f"{out} is already this very label space; nothing to do.")
+            return
     space.save(out)
 
 

@@ -57,8 +57,8 @@ def make_plan(
         start=start.digest if start else None,
         precision="bfloat16" if native_bf16(device) else "float32",
         **facts,
+        **({} if batch is None else {"batch": batch}),
     )
-    plan = replace(plan, batch=batch)
     if lr is not None:
         plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
     return with_settings(plan, settings) if settings else plan

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 PICTURES = 8_000
 TRAIN_PER_CLASS = 10
 TEST_PER_CLASS = 100
-IMAGES = "64k"
+IMAGES = "88k"
 """Pictures seen in each pretraining."""
 MIN_COUNT = 12
 BATCH = 64
 PRETRAINING: dict[str, Any] = {
     "design": "resnext20_8x4d_small",
     "recipe": "small",
-    "resolution": 32,
+    "resolution": 24,
     "batch": BATCH,
     "set_": ["augment.turn_degrees=20"],
 }

@@ -56,16 +56,16 @@ def best_gain(comparison: Comparison) -> tuple[ScoreRow, Gain] | None:
 
 
 def headline(comparison: Comparison) -> str:
-    """What the tags bought, in a sentence that says no more than the interval does."""
+    """What pretraining bought, in a sentence that says no more than the interval does."""
     found = best_gain(comparison)
     if found is None:
         return "Nothing stands beside training from scratch."
     gain = found[1]
     if gain.low > 0:
-        return f"The tags bought {gain.points:.1f} points over training from scratch."
+        return f"Pretraining bought {gain.points:.1f} points over training from scratch."
     if gain.high < 0:
-        return f"The tags cost {-gain.points:.1f} points against training from scratch."
-    return f"The tags did not plainly help: {gain.points:+.1f} points, and the interval holds 0."
+        return f"Pretraining cost {-gain.points:.1f} points against training from scratch."
+    return f"Pretraining did not plainly help: {gain.points:+.1f} points, and the interval holds 0."
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -103,9 +103,9 @@ def of_comparison(folder: Path) -> list[Section]:
     scores = [_score(row) for row in comparison.rows if row.model != SCRATCH]
     rival = next((row for row in comparison.rows if row.model == SCRATCH), None)
     looks = (
-        f"Every setting was chosen on a hold-out of the {comparison.rows[0].train_pictures:,} labelled pictures. The "
-        f"test part ({comparison.rows[0].test_pictures:,} pictures, digest {comparison.test_digest}) was opened "
-        f"{comparison.test_looks} times, once a score."
+        f"From {comparison.rows[0].train_pictures:,} labelled pictures; no setting was chosen on the test part "
+        f"({comparison.rows[0].test_pictures:,} pictures, digest {comparison.test_digest}), which was opened "
+        f"{comparison.test_looks} times for {len(comparison.rows)} scores."
     )
     caption = "Accuracy on the test part; the bar is Wilson's 95 % interval for these pictures."
     blocks: list[Any] = [
