@@ -49,17 +49,23 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder to work in; a temporary one where not given")
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="real-input-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    for entry in arguments.data.resolve().iterdir():
-        link = folder / entry.name
-        if entry.is_dir() and not link.exists():
-            link.symlink_to(entry)
-    steps = [_step(line, folder) for line in ROADS[arguments.road]]
+    link_data(arguments.data, folder)
+    steps = [run_command(line, folder) for line in ROADS[arguments.road]]
     record = {"steps": steps, "minutes": sum(step["seconds"] for step in steps) / 60}
     print(write_record(f"real_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))
 
 
-def _step(line: str, folder: Path) -> dict[str, Any]:
+def link_data(data: Path, folder: Path) -> None:
+    """Makes the folder, with a link to each folder of data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in data.resolve().iterdir():
+        link = folder / entry.name
+        if entry.is_dir() and not link.exists():
+            link.symlink_to(entry)
+
+
+def run_command(line: str, folder: Path) -> dict[str, Any]:
+    """Runs a command of Tagwise in the folder; returns it with its seconds and its JSON."""
     words = [sys.executable, "-m", "tagwise", *shlex.split(line.replace(" ;", " ';'")), "--json"]
     began = time.monotonic()
     done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)

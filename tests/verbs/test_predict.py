@@ -224,3 +224,19 @@ def test_a_format_and_its_place_go_together(
     with pytest.raises(UsageError, match=told):
         tagged(photos, model, **given)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_row_of_a_csv_has_the_header_s_cells(photos: Path, model: str, tmp_path: Path) -> None:
+    """Broken pictures included: strict readers take no ragged table."""
+    tagged(photos, model, out=tmp_path / "tags.csv")
+    with (tmp_path / "tags.csv").open(encoding="utf-8", newline="") as handle:
+        assert {len(row) for row in csv.reader(handle)} == {2 + 2 * len(SHARES)}
+
+
+def test_a_folder_gives_the_pictures_that_gather_would_take(photos: Path, model: str) -> None:
+    (photos / "a.jpg").rename(photos / "no_suffix")
+    (photos / ".hidden").mkdir()
+    (photos / "one" / "b.png").rename(photos / ".hidden" / "b.png")
+    (photos / "notes.txt").write_text("no picture")
+    names = {Path(answer.picture).name for answer in tagged(photos, model).answers}
+    assert names == {"no_suffix", "b.png", "c.d.png", "broken.jpg"}

@@ -21,8 +21,8 @@ from tagwise.transfer.targets import Target
 
 FINE_TUNING_RATES = (0.05, 0.15)
 SCRATCH_RATES = (0.3, 0.8)
-SCRATCH_LENGTHS = (1, 4)
-"""Times the epochs of a fine-tuning."""
+LENGTHS = (1, 4)
+"""Times the usual epochs; fine-tuning and scratch try both, so that neither wins by training longer."""
 BATCH = 32
 EPOCHS = 40
 LEAST_IMAGES = 8_000
@@ -116,17 +116,23 @@ def usual_epochs(pictures: int) -> int:
     return max(EPOCHS, -(-LEAST_IMAGES // pictures))
 
 
-def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:
-    """The fine-tunings that the hold-out decides between: two learning rates."""
-    facts = _facts(arena, epochs) | {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
-    return [fine_tuning(**facts, rate_per_256=rate) for rate in FINE_TUNING_RATES]
+def fine_tuning_plans(
+    arena: Arena, model: Model, epochs: int, lengths: tuple[int, ...] = LENGTHS
+) -> list[Plan]:
+    """The fine-tunings that the hold-out decides between: two rates, and the lengths."""
+    facts = {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
+    return [
+        fine_tuning(**_facts(arena, times * epochs), **facts, rate_per_256=rate)
+        for times in lengths
+        for rate in FINE_TUNING_RATES
+    ]
 
 
 def scratch_plans(arena: Arena, design: Design, view: View, epochs: int) -> list[Plan]:
     """The trainings from scratch that the hold-out decides between: two rates, two lengths."""
     return [
         from_scratch(**_facts(arena, times * epochs), design=design, view=view, rate_per_256=rate)
-        for times in SCRATCH_LENGTHS
+        for times in LENGTHS
         for rate in SCRATCH_RATES
     ]
 

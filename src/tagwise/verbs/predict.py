@@ -121,7 +121,8 @@ def _listed(things: list[Path]) -> list[tuple[Path, Path]]:
     pictures: list[tuple[Path, Path]] = []
     for thing in things:
         if thing.is_dir():
-            inside = sorted(path for path in thing.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            inside = sorted(path for path in thing.rglob("*") if _may_be_picture(path.relative_to(thing), SUFFIXES))
+            inside = [path for path in inside if path.is_file()]
             if not inside:
                 raise UsageError(f"{thing} holds no pictures.")
             pictures += [(path, path.relative_to(thing)) for path in inside]
@@ -219,6 +220,13 @@ def _words(answer: Answer) -> str:
     )
 
 
+def _may_be_picture(below: Path, suffixes: frozenset[str]) -> bool:
+    """A picture's suffix or none, as ``gather`` takes them; hidden names and what lies in hidden folders are not."""
+    return (below.suffix.lower() in suffixes or not below.suffix) and not any(
+        part.startswith(".") for part in below.parts
+    )
+
+
 def _csv(answers: Sequence[Answer]) -> str:
     import csv
     import io
@@ -233,6 +241,7 @@ def _csv(answers: Sequence[Answer]) -> str:
     )
     for answer in answers:
         cells = [cell for name, share in answer.outputs for cell in (harmless(name), f"{share:.6f}")]
+        cells += [""] * (2 * most - len(cells))
         writer.writerow([harmless(answer.picture), harmless(answer.problem or ""), *cells])
     return text.getvalue()
 

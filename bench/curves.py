@@ -1,0 +1,195 @@
+"""What real tags buy as a curve over labelled pictures a class, several seeds, scratch beside.
+
+Folders of data come from elsewhere, unpacked: ``fashion_tags``, ``clothing_target``,
+``emoji_tags``, ``tiny_imagenet_tags`` and ``cifar10``.
+
+    python -m bench.curves clothing FOLDER_WITH_DATA
+    python -m bench.curves emoji FOLDER_WITH_DATA
+    python -m bench.curves cifar FOLDER_WITH_DATA
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.real_input import link_data, run_command
+from bench.record import write_record
+from tagwise.base import rng
+from tagwise.measure.intervals import mean_and_sd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Road:
+    """The commands of one pair of corpus and target."""
+
+    once: tuple[str, ...]
+    """Given once."""
+    pretrain: tuple[str, ...]
+    """Given for each seed, which stands as {seed}."""
+    compare: str
+    """Given for each seed and number of labels; {few} is ``--per-class K`` or nothing."""
+    labelled: tuple[int | None, ...]
+    """Labelled pictures a class; None: all."""
+    prepare: Callable[[Path], None] | None = None
+    """Writes tables that the commands need."""
+
+
+def split_emoji(folder: Path) -> None:
+    """Half of each group's emoji are for the test; the corpus without them, and the leaky one with them.
+
+    A test emoji is absent from the corpus in either drawing; the leaky corpus shows what its
+    other drawing would give away.
+    """
+    with (folder / "emoji_tags" / "emoji.csv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    drawn_twice = [row for row in rows if row["twemoji_image"]]
+    generator = rng.stream(0, "emoji test")
+    tested: set[str] = set()
+    for group in sorted({row["group"] for row in drawn_twice}):
+        members = [row["character"] for row in drawn_twice if row["group"] == group]
+        tested.update(generator.permutation(members)[: len(members) // 2].tolist())
+    for row in rows:
+        for column in ("image", "twemoji_image"):
+            row[column] = row[column] and f"../emoji_tags/{row[column]}"
+    parts = {
+        "corpus": [row for row in rows if row["character"] not in tested],
+        "leaky_corpus": rows,
+        "train": [row for row in drawn_twice if row["character"] not in tested],
+        "test": [row for row in drawn_twice if row["character"] in tested],
+    }
+    (folder / "emoji").mkdir(exist_ok=True)
+    for name, part in parts.items():
+        with (folder / "emoji" / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(part)
+
+
+_EMOJI_COLUMNS = "--picture-column image --tags-column tags --separator ;"
+
+ROADS = {
+    "clothing": Road(
+        once=(
+            "gather fashion_tags/products.csv fashion_tags/products_more.csv -o clothing/corpus --tags-column tags "
+            "--separator ;",
+            "labels clothing/corpus -o clothing/space.json --min-count 20",
+        ),
+        pretrain=(
+            "pretrain clothing/corpus --labels clothing/space.json -o clothing/tags{seed} --images 200k "
+            "--resolution 40 --seed {seed}",
+        ),
+        compare="compare clothing_target --model clothing/tags{seed} --by linear train --seed {seed} {few}",
+        labelled=(5, 10, 20, 50, None),
+    ),
+    "emoji": Road(
+        prepare=split_emoji,
+        once=(
+            f"gather emoji/corpus.csv -o emoji/corpus {_EMOJI_COLUMNS}",
+            f"gather emoji/leaky_corpus.csv -o emoji/leaky_corpus {_EMOJI_COLUMNS}",
+            "labels emoji/corpus -o emoji/space.json --min-count 5",
+            "labels emoji/leaky_corpus -o emoji/leaky_space.json --min-count 5",
+        ),
+        pretrain=(
+            "pretrain emoji/corpus --labels emoji/space.json -o emoji/tags{seed} --images 80k --resolution 40 "
+            "--seed {seed}",
+            "pretrain emoji/leaky_corpus --labels emoji/leaky_space.json -o emoji/leaky{seed} --images 80k "
+            "--resolution 40 --seed {seed}",
+        ),
+        compare="compare emoji/train.csv --test emoji/test.csv --picture-column twemoji_image --class-column group "
+        "--model emoji/tags{seed} emoji/leaky{seed} --by linear train --seed {seed} {few}",
+        labelled=(5, 10, 20, None),
+    ),
+    "cifar": Road(
+        once=(
+            "gather tiny_imagenet_tags/images.csv -o cifar/corpus --picture-column image --tags-column tags "
+            "--separator ;",
+            "labels cifar/corpus -o cifar/space.json --min-count 10",
+        ),
+        pretrain=(
+            "pretrain cifar/corpus --labels cifar/space.json -o cifar/tags{seed} --images 150k --resolution 32 "
+            "--seed {seed}",
+        ),
+        compare="compare cifar10/lossless --model cifar/tags{seed} --by linear train --seed {seed} {few}",
+        labelled=(5, 10, 20, 50, None),
+    ),
+}
+
+
+def main() -> None:
+    """Walks one road for all seeds and writes the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("road", choices=ROADS)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--keep", type=Path, help="folder to work in; a temporary one where not given")
+    arguments = parser.parse_args()
+    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="curves-"))
+    link_data(arguments.data, folder)
+    road = ROADS[arguments.road]
+    if road.prepare is not None:
+        road.prepare(folder)
+    steps = [run_command(line, folder) for line in road.once]
+    points = []
+    for seed in arguments.seeds:
+        steps += [run_command(line.format(seed=seed), folder) for line in road.pretrain]
+        for labels in road.labelled:
+            few = "" if labels is None else f"--per-class {labels}"
+            line = f"{road.compare.format(seed=seed, few=few)} -o {arguments.road}/comparison-{labels or 'all'}-{seed}"
+            step = run_command(" ".join(line.split()), folder)
+            steps.append({**step, "result": None})
+            points.append({"seed": seed, "labelled": labels, **_scores(step["result"]["comparison"])})
+    record = {
+        "points": points,
+        "curve": curve(points),
+        "commands": [{"command": step["command"], "seconds": step["seconds"]} for step in steps],
+        "minutes": sum(step["seconds"] for step in steps) / 60,
+    }
+    print(write_record(f"curve_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))
+
+
+def _scores(comparison: dict[str, Any]) -> dict[str, Any]:
+    kept = ("model", "protocol", "accuracy", "low", "high", "class_mean", "train_pictures", "test_pictures", "settings")
+    return {
+        "rows": [{name: row[name] for name in kept} for row in comparison["rows"]],
+        "gains": comparison["gains"],
+    }
+
+
+def curve(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the seeds for each number of labels, start and protocol."""
+    found: dict[tuple[int | None, str, str], list[tuple[float, float, float | None]]] = {}
+    for point in points:
+        gains = {(gain["model"], gain["protocol"]): gain["points"] for gain in point["gains"]}
+        for row in point["rows"]:
+            start = row["model"].rstrip("0123456789")
+            gain = gains.get((row["model"], row["protocol"]))
+            scores = (100 * row["accuracy"], 100 * row["class_mean"], gain)
+            found.setdefault((point["labelled"], start, row["protocol"]), []).append(scores)
+    return [
+        {
+            "labelled": labelled,
+            "start": start,
+            "protocol": protocol,
+            "accuracy": _spread([score[0] for score in scores]),
+            "class_mean": _spread([score[1] for score in scores]),
+            "gain": _spread([score[2] for score in scores if score[2] is not None]),
+        }
+        for (labelled, start, protocol), scores in found.items()
+    ]
+
+
+def _spread(values: list[float]) -> dict[str, Any] | None:
+    if not values:
+        return None
+    mean, sd = mean_and_sd(values)
+    return {"mean": mean, "sd": sd, "values": values}
+
+
+if __name__ == "__main__":
+    main()
