@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from bench.quickstart_seeds import LONG_EPOCHS
 from bench.record import RESULTS
 from bench.scratch_search import first_round, plan_of
 from tagwise.base.views import View
 from tagwise.nets import find_design
 from tagwise.training.plans import small_pretraining
 from tagwise.transfer.comparison import Arena
-from tagwise.transfer.drawn import drawn_scratch
+from tagwise.transfer.drawn import EPOCHS, drawn_scratch
 from tagwise.transfer.targets import open_target
 from tagwise.verbs import quickstart
 from tests.transfer.conftest import Fill
@@ -27,12 +28,12 @@ def results(name: str) -> dict[str, Any]:
 
 
 def test_the_rival_is_the_winner_of_the_search(tmp_path: Path, fill: Fill) -> None:
-    candidates = results("scratch_search")["finalists"] + results("scratch_edges")["beyond"]
-    winner = max(candidates, key=lambda entry: entry["mean"])
+    searched = results("scratch_search")["finalists"]
     target = open_target(fill(tmp_path / "target", moon=50, star=50))
     arena = Arena(target=target, pixels=tmp_path / "pixels", device=torch.device("cpu"), seed=0)
-    found = plan_of(winner, first_round()[0])
-    assert drawn_scratch(arena) == replace(found, data=target.train.digest)
+    for candidates, epochs in ((searched, EPOCHS), (searched + results("scratch_edges")["beyond"], LONG_EPOCHS)):
+        found = plan_of(max(candidates, key=lambda entry: entry["mean"]), first_round()[0])
+        assert drawn_scratch(arena, epochs) == replace(found, data=target.train.digest)
 
 
 def test_the_pretraining_has_the_rate_and_decay_of_the_search() -> None:
