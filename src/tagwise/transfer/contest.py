@@ -116,9 +116,7 @@ def usual_epochs(pictures: int) -> int:
     return max(EPOCHS, -(-LEAST_IMAGES // pictures))
 
 
-def fine_tuning_plans(
-    arena: Arena, model: Model, epochs: int, lengths: tuple[int, ...] = LENGTHS
-) -> list[Plan]:
+def fine_tuning_plans(arena: Arena, model: Model, epochs: int, lengths: tuple[int, ...] = LENGTHS) -> list[Plan]:
     """The fine-tunings that the hold-out decides between: two rates, and the lengths."""
     facts = {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
     return [

@@ -41,7 +41,7 @@ class GatherResult:
             lines.append("decoding: " + ", ".join(f"{note} {count:,}" for note, count in record.notes.items()))
         if left_out:
             lines.append(f"left out: {self.folder / 'skipped.csv'}")
-        return "\n".join([*lines, f"corpus: {self.folder} (its data card: card.html, card.md)"])
+        return "\n".join([*lines, f"data card: {self.folder / 'card.html'}", f"corpus: {self.folder}"])
 
 
 def gather(
