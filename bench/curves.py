@@ -5,6 +5,7 @@ Folders of data come from elsewhere, unpacked: ``fashion_tags``, ``clothing_targ
 
     python -m bench.curves clothing FOLDER_WITH_DATA
     python -m bench.curves emoji FOLDER_WITH_DATA
+    python -m bench.curves types FOLDER_WITH_DATA
     python -m bench.curves cifar FOLDER_WITH_DATA
 """
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.fashion_split import split_fashion
 from bench.real_input import link_data, run_command
 from bench.record import write_record
 from tagwise.base import rng
@@ -36,11 +38,11 @@ class Road:
     """Given for each seed and number of labels; {few} is ``--per-class K`` or nothing."""
     labelled: tuple[int | None, ...]
     """Labelled pictures a class; None: all."""
-    prepare: Callable[[Path], None] | None = None
-    """Writes tables that the commands need."""
+    prepare: Callable[[Path], dict[str, Any]] | None = None
+    """Writes tables that the commands need into the folder; returns counts."""
 
 
-def split_emoji(folder: Path) -> None:
+def split_emoji(folder: Path) -> dict[str, Any]:
     """Half of each group's emoji are for the test; the corpus without them, and the leaky one with them.
 
     A test emoji is absent from the corpus in either drawing; the leaky corpus shows what its
@@ -69,8 +71,16 @@ def split_emoji(folder: Path) -> None:
             writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
             writer.writerows(part)
+    return {name: len(part) for name, part in parts.items()}
 
 
+def split_types(folder: Path) -> dict[str, Any]:
+    """Twenty values of articleType on pictures apart from the corpus."""
+    return split_fashion(folder / "fashion_tags", folder / "types")
+
+
+_PHOTOS = "--resolution 32 --seed {seed}"
+_TYPE_COLUMNS = "--picture-column image --tags-column tags --separator ;"
 _EMOJI_COLUMNS = "--picture-column image --tags-column tags --separator ;"
 
 ROADS = {
@@ -81,10 +91,9 @@ ROADS = {
             "labels clothing/corpus -o clothing/space.json --min-count 20",
         ),
         pretrain=(
-            "pretrain clothing/corpus --labels clothing/space.json -o clothing/tags{seed} --images 200k "
-            "--resolution 40 --seed {seed}",
+            f"pretrain clothing/corpus --labels clothing/space.json -o clothing/tags{{seed}} --images 200k {_PHOTOS}",
         ),
-        compare="compare clothing_target --model clothing/tags{seed} --by linear train --seed {seed} {few}",
+        compare="compare clothing_target --model clothing/tags{seed} --seed {seed} {few}",
         labelled=(5, 10, 20, 50, None),
     ),
     "emoji": Road(
@@ -96,13 +105,30 @@ ROADS = {
             "labels emoji/leaky_corpus -o emoji/leaky_space.json --min-count 5",
         ),
         pretrain=(
-            "pretrain emoji/corpus --labels emoji/space.json -o emoji/tags{seed} --images 80k --resolution 40 "
+            "pretrain emoji/corpus --labels emoji/space.json -o emoji/tags{seed} --images 80k --resolution 32 "
             "--seed {seed}",
             "pretrain emoji/leaky_corpus --labels emoji/leaky_space.json -o emoji/leaky{seed} --images 80k "
-            "--resolution 40 --seed {seed}",
+            "--resolution 32 --seed {seed}",
         ),
         compare="compare emoji/train.csv --test emoji/test.csv --picture-column twemoji_image --class-column group "
-        "--model emoji/tags{seed} emoji/leaky{seed} --by linear train --seed {seed} {few}",
+        "--model emoji/tags{seed} emoji/leaky{seed} --seed {seed} {few}",
+        labelled=(5, 10, 20, None),
+    ),
+    "types": Road(
+        prepare=split_types,
+        once=(
+            f"gather types/corpus.csv -o types/corpus {_TYPE_COLUMNS}",
+            f"gather types/corpus_without.csv -o types/corpus_without {_TYPE_COLUMNS}",
+            "labels types/corpus -o types/space.json --min-count 20",
+            "labels types/corpus_without -o types/space_without.json --min-count 20",
+        ),
+        pretrain=(
+            f"pretrain types/corpus --labels types/space.json -o types/tags{{seed}} --images 200k {_PHOTOS}",
+            "pretrain types/corpus_without --labels types/space_without.json -o types/without{seed} --images 200k "
+            f"{_PHOTOS}",
+        ),
+        compare="compare types/train.csv --test types/test.csv --picture-column image --class-column articleType "
+        "--model types/tags{seed} types/without{seed} --seed {seed} {few}",
         labelled=(5, 10, 20, None),
     ),
     "cifar": Road(
@@ -111,11 +137,8 @@ ROADS = {
             "--separator ;",
             "labels cifar/corpus -o cifar/space.json --min-count 10",
         ),
-        pretrain=(
-            "pretrain cifar/corpus --labels cifar/space.json -o cifar/tags{seed} --images 150k --resolution 32 "
-            "--seed {seed}",
-        ),
-        compare="compare cifar10/lossless --model cifar/tags{seed} --by linear train --seed {seed} {few}",
+        pretrain=(f"pretrain cifar/corpus --labels cifar/space.json -o cifar/tags{{seed}} --images 200k {_PHOTOS}",),
+        compare="compare cifar10/lossless --model cifar/tags{seed} --seed {seed} {few}",
         labelled=(5, 10, 20, 50, None),
     ),
 }
@@ -132,8 +155,7 @@ def main() -> None:
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="curves-"))
     link_data(arguments.data, folder)
     road = ROADS[arguments.road]
-    if road.prepare is not None:
-        road.prepare(folder)
+    split = road.prepare(folder) if road.prepare is not None else None
     steps = [run_command(line, folder) for line in road.once]
     points = []
     for seed in arguments.seeds:
@@ -145,6 +167,7 @@ def main() -> None:
             steps.append({**step, "result": None})
             points.append({"seed": seed, "labelled": labels, **_scores(step["result"]["comparison"])})
     record = {
+        "split": split,
         "points": points,
         "curve": curve(points),
         "commands": [{"command": step["command"], "seconds": step["seconds"]} for step in steps],

@@ -252,3 +252,25 @@ def test_w18_a_finished_classifier_is_scored_with_one_look(birds: Target, tmp_pa
     result = score_test(birds, net, VIEW, tmp_path / "pixels", CPU)
     assert (result["test_looks"], result["test_digest"], result["test_pictures"]) == (1, birds.test_digest, 24)
     assert (result["low"], result["high"]) == wilson(result["right"], 24)
+
+
+def test_the_better_plan_is_tried_longer_and_folds_keep_its_epochs(
+    birds: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 36 pictures each fold fits on 24, so it sees two thirds as many."""
+    seen: list[tuple[float, int, int]] = []
+    whole = comparison.train_classes
+
+    def watched(plan: Plan, images_NHWC: Any, *rest: Any, **more: Any) -> Any:
+        seen.append((plan.rate_per_256, plan.images, len(images_NHWC)))
+        return whole(plan, images_NHWC, *rest, **more)
+
+    monkeypatch.setattr(comparison, "train_classes", watched)
+    row = judge_training(arena_of(birds, tmp_path), "scratch", plans(1e-9, 4.0), None, longer=3).row
+    usual = plans(4.0)[0].images
+    better = row.settings["rate_per_256"]
+    folds = [(rate, images, 24) for rate in (1e-9, 4.0) for images in [usual * 24 // 36] * 3]
+    folds += [(better, 3 * usual * 24 // 36, 24)] * 3
+    assert seen == [*folds, (better, row.settings["images"], 36)]
+    assert row.settings["images"] in (usual, 3 * usual)
+    assert row.tried == 3

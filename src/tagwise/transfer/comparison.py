@@ -20,7 +20,7 @@ from tagwise.measure.accuracy import accuracy, class_accuracies, mean_class_accu
 from tagwise.measure.intervals import wilson
 from tagwise.nets.grammar import ResidualNet
 from tagwise.training.models import Model
-from tagwise.training.plans import Plan
+from tagwise.training.plans import Plan, replace
 from tagwise.transfer.features import embed, score
 from tagwise.transfer.finetune import train_classes
 from tagwise.transfer.knn import NEIGHBOURS, knn_scores
@@ -109,21 +109,32 @@ def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn
 
 
 def judge_training(
-    arena: Arena, name: str, plans: Sequence[Plan], start: Model | None, *, title: str | None = None
+    arena: Arena, name: str, plans: Sequence[Plan], start: Model | None, *, longer: int = 1, title: str | None = None
 ) -> Judged:
-    """Trains by each plan on a part of the training part, then by the best on all of it."""
+    """Trains by each plan on a part of the training part, then by the best on all of it.
+
+    Args:
+        arena: The target.
+        name: Of what is judged.
+        plans: Those that the hold-out decides between; on fewer pictures they keep their epochs.
+        start: The net to begin from; None: from scratch.
+        longer: The best plan is tried at so many times its length too; 1: it is not.
+        title: What the progress is called; None for silence.
+    """
     began = time.monotonic()
     view, classes = plans[0].view, len(arena.target.classes)
+    tried = len(plans) + (longer > 1)
     train = arena.train_pictures(view)
     net = None if start is None else start.net
 
     def trained(plan: Plan, part: Pictures, what: str) -> ResidualNet:
         shown = None if title is None else f"{title}, {what}"
+        plan = replace(plan, images=max(plan.batch, plan.images * len(part.truth) // len(train.truth)))
         return train_classes(plan, part.images_NHWC, part.truth, classes, device=arena.device, start=net, title=shown)
 
     with arena.target.searching():
         chosen, hold_out = plans[0], None
-        if len(plans) > 1:
+        if tried > 1:
             pairs = arena.hold_outs(view)
 
             def held_out(plan: Plan) -> float:
@@ -138,6 +149,10 @@ def judge_training(
                 return accuracy(np.concatenate(right))
 
             chosen, hold_out = _best(plans, held_out)
+            if longer > 1:
+                long = replace(chosen, images=longer * chosen.images)
+                found = held_out(long)
+                chosen, hold_out = (long, found) if found > hold_out else (chosen, hold_out)
         final = trained(chosen, train, "final run")
     part = arena.target.open_test()
     test = pack_part(part, view, arena.pixels, arena.workers)
@@ -147,7 +162,7 @@ def judge_training(
         "rate_per_256": chosen.rate_per_256,
         "weight_decay": chosen.weight_decay,
     }
-    return _judged(arena, name, "train", train, (part, test), scores, hold_out, settings, len(plans), began)
+    return _judged(arena, name, "train", train, (part, test), scores, hold_out, settings, tried, began)
 
 
 def _best(options: Sequence[T], held_out: Callable[[T], float]) -> tuple[T, float]:

@@ -21,11 +21,11 @@ from tagwise.transfer.targets import Target
 
 FINE_TUNING_RATES = (0.05, 0.15)
 SCRATCH_RATES = (0.3, 0.8)
-LENGTHS = (1, 4)
-"""Times the usual epochs; fine-tuning and scratch try both, so that neither wins by training longer."""
+LONGER = 4
+"""Times the usual length that the better rate is tried at too, by fine-tuning and by scratch alike."""
 BATCH = 32
-EPOCHS = 40
-LEAST_IMAGES = 8_000
+EPOCHS = 20
+LEAST_IMAGES = 4_000
 """Pictures that a fine-tuning sees at least: with fewer steps a net has hardly left its start."""
 EXAMPLES = 20
 """Test pictures that a report shows."""
@@ -42,6 +42,8 @@ class Contest:
     """Plans that each model's fine-tuning tries."""
     scratch: list[Plan]
     """Plans that the net from scratch tries."""
+    longer: int = 1
+    """Times its length that the best plan is tried at too."""
 
     def hold(self, out: Path, *, overwrite: bool = False) -> Comparison:
         """Scores what is not scored yet, and writes after every score.
@@ -75,10 +77,12 @@ class Contest:
 
     def _judge(self, name: str, protocol: Protocol) -> Judged:
         if name == SCRATCH:
-            return judge_training(self.arena, name, self.scratch, None, title="training from scratch")
+            title = "training from scratch"
+            return judge_training(self.arena, name, self.scratch, None, longer=self.longer, title=title)
         model = self.models[name]
         if protocol == "train":
-            return judge_training(self.arena, name, self.fine_tuning[name], model, title=f"fine-tuning {name}")
+            plans, title = self.fine_tuning[name], f"fine-tuning {name}"
+            return judge_training(self.arena, name, plans, model, longer=self.longer, title=title)
         return judge_features(self.arena, name, model, protocol)
 
     def _open(self, out: Path) -> dict[str, Any]:
@@ -90,6 +94,7 @@ class Contest:
             "test_digest": target.test_digest,
             "models": {name: model.digest for name, model in self.models.items()},
             "plans": {name: _told(plans) for name, plans in {**self.fine_tuning, SCRATCH: self.scratch}.items()},
+            "longer": self.longer,
             "seed": self.arena.seed,
         }
         if not (out / COMPARISON_FILE).is_file():
@@ -116,22 +121,16 @@ def usual_epochs(pictures: int) -> int:
     return max(EPOCHS, -(-LEAST_IMAGES // pictures))
 
 
-def fine_tuning_plans(arena: Arena, model: Model, epochs: int, lengths: tuple[int, ...] = LENGTHS) -> list[Plan]:
-    """The fine-tunings that the hold-out decides between: two rates, and the lengths."""
+def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:
+    """The fine-tunings that the hold-out decides between: two rates."""
     facts = {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
-    return [
-        fine_tuning(**_facts(arena, times * epochs), **facts, rate_per_256=rate)
-        for times in lengths
-        for rate in FINE_TUNING_RATES
-    ]
+    return [fine_tuning(**_facts(arena, epochs), **facts, rate_per_256=rate) for rate in FINE_TUNING_RATES]
 
 
 def scratch_plans(arena: Arena, design: Design, view: View, epochs: int) -> list[Plan]:
-    """The trainings from scratch that the hold-out decides between: two rates, two lengths."""
+    """The trainings from scratch that the hold-out decides between: two rates."""
     return [
-        from_scratch(**_facts(arena, times * epochs), design=design, view=view, rate_per_256=rate)
-        for times in LENGTHS
-        for rate in SCRATCH_RATES
+        from_scratch(**_facts(arena, epochs), design=design, view=view, rate_per_256=rate) for rate in SCRATCH_RATES
     ]
 
 

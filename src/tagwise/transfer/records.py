@@ -78,6 +78,8 @@ class Comparison:
     train_digest: str
     test_digest: str
     """Two comparisons can be set side by side only where it is equal."""
+    seed: int
+    """Of the comparison, which draws few labelled pictures, hold-outs and orders."""
     test_looks: int
     """How often the test part was opened: once a score, and once more for each that was interrupted after it."""
     rows: tuple[ScoreRow, ...]
@@ -103,6 +105,7 @@ def read_comparison(folder: Path) -> Comparison:
         classes=tuple(state["about"]["classes"]),
         train_digest=state["about"]["train_digest"],
         test_digest=state["about"]["test_digest"],
+        seed=state["about"]["seed"],
         test_looks=state["test_looks"],
         rows=tuple(from_plain(ScoreRow, score["row"], str(folder)) for score in scores.values()),
         gains=tuple(_gains({entry: np.array(score["right"], bool) for entry, score in scores.items()})),

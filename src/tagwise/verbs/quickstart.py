@@ -198,7 +198,7 @@ def _compare(out: Path, seed: int, device: str | None) -> Comparison:
         arena=arena,
         models=models,
         by=PROTOCOLS,
-        fine_tuning={law: fine_tuning_plans(arena, model, epochs=40, lengths=(1,)) for law, model in models.items()},
+        fine_tuning={law: fine_tuning_plans(arena, model, epochs=40) for law, model in models.items()},
         scratch=[drawn_scratch(arena)],
     )
     return contest.hold(out / "comparison")
