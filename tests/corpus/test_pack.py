@@ -62,6 +62,20 @@ def test_unchanged_pictures_are_packed_once(paths: list[Path], tmp_path: Path, m
     np.testing.assert_array_equal(first, again)
 
 
+def test_packs_of_crops_that_round_another_way_are_apart(paths: list[Path], tmp_path: Path) -> None:
+    """With a margin of 2 of 20, half of an odd rest is rounded to the other side than with none or 4."""
+    wide = np.random.default_rng(0).integers(0, 256, (20, 25, 3), np.uint8)
+    Image.fromarray(wide).save(paths[0])
+    squares = [
+        pack(places(paths[:1]), View(resolution=resolution, resize=20), tmp_path / "pack").images_NHWC[0]
+        for resolution in (20, 18, 16)
+    ]
+    np.testing.assert_array_equal(squares[0], wide[:, 2:22])
+    np.testing.assert_array_equal(squares[1], wide[:, 3:23])
+    np.testing.assert_array_equal(squares[2], squares[0])
+    assert len(list((tmp_path / "pack").glob("*.npy"))) == 2
+
+
 def test_changed_pictures_or_another_square_are_packed_anew(
     paths: list[Path], tmp_path: Path, draw: Callable[..., Path]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Residual blocks: shortcuts, pools, stochastic depth, pre-activation, and the three ResNeXt forms."""
+"""Residual blocks: shortcuts, pools, stochastic depth, pre-activation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tagwise.nets import Attention, Design, build
-from tagwise.nets.blocks import Bottleneck, PadShortcut, StochasticDepth
+from tagwise.nets import Attention, Design, build, find_design
+from tagwise.nets.blocks import Basic, Bottleneck, PadShortcut, Place, StochasticDepth, last_norm
 
 TINY: dict[str, Any] = {
     "block": "bottleneck",
@@ -43,6 +43,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "sk": {"attention": Attention(kind="sk", min_channels=2)},
     "preact": {"preactivation": True},
     "preact se": {"preactivation": True, "attention": Attention(kind="se")},
+    "sk frozen": {"attention": Attention(kind="sk", min_channels=2), "attention_norm": "frozen"},
 }
 
 
@@ -190,57 +191,49 @@ def test_preactivation_equals_the_naive_reference(stem_width: int) -> None:
     torch.testing.assert_close(net(images), naive_preactivation(net, images), rtol=1e-12, atol=1e-12)
 
 
-def form_a(block: Any, x: Tensor, stride: int, groups: int) -> Tensor:
-    """Xie et al. 2017, figure 3a: a sum over paths, each with its own 1x1, 3x3 and 1x1."""
-    total = torch.zeros(())
-    for path in range(groups):
-        out = three_by_three(block, x, stride, groups, path)
-        total = total + F.conv2d(out, block.conv3.weight.chunk(groups, 1)[path])
-    return total
+def conv_weights(block: nn.Module) -> int:
+    return sum(module.weight.numel() for module in block.modules() if isinstance(module, nn.Conv2d))
 
 
-def form_b(block: Any, x: Tensor, stride: int, groups: int) -> Tensor:
-    """Figure 3b: the paths' 3x3 outputs joined, one last 1x1."""
-    joined = torch.cat([three_by_three(block, x, stride, groups, path) for path in range(groups)], 1)
-    return F.conv2d(joined, block.conv3.weight)
+def test_a_bottleneck_on_256_channels_has_a_seventeenth_of_two_3x3s() -> None:
+    with torch.device("meta"):
+        bottleneck = Bottleneck(find_design("resnet50"), Place(stage=0, in_channels=256))
+        basic = Basic(find_design("resnet34"), Place(stage=2, in_channels=256))
+    assert (conv_weights(bottleneck), conv_weights(basic)) == (69_632, 1_179_648)
 
 
-def three_by_three(block: Any, x: Tensor, stride: int, groups: int, path: int) -> Tensor:
-    def bn(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        values = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        mean, var, weight, bias = (value.chunk(groups)[path] for value in values)
-        if norm.training:
-            return F.batch_norm(x, None, None, weight, bias, training=True)
-        return F.batch_norm(x, mean, var, weight, bias)
+@pytest.mark.parametrize("kind", ["plain", "basic", "preact", "avd last"])
+def test_without_shortcuts_a_block_is_its_branch(kind: str) -> None:
+    """The state dict lacks the projections alone, and silent branches pass nothing on."""
+    residual, plain = (build(tiny(kind, shortcut=shortcut), num_classes=3).eval() for shortcut in ("conv", "none"))
+    projections = {key for key in residual.state_dict() if "downsample" in key}
+    assert projections
+    assert residual.state_dict().keys() - projections == plain.state_dict().keys()
+    for block in blocks_of(plain):
+        if kind == "preact":
+            nn.init.zeros_([module for module in block.modules() if isinstance(module, nn.Conv2d)][-1].weight)
+        else:
+            nn.init.zeros_(last_norm(block).weight)
+    for _, _, output in calls(plain, torch.randn(2, 3, 9, 11)):
+        assert not output.any()
 
-    out = F.relu(bn(F.conv2d(x, block.conv1.weight.chunk(groups)[path]), block.bn1))
-    return F.relu(bn(F.conv2d(out, block.conv2.weight.chunk(groups)[path], stride=stride, padding=1), block.bn2))
 
+def test_basic_nets_without_shortcuts_equal_their_naive_reference() -> None:
+    net = build(tiny("basic", shortcut="none"), num_classes=3).double().eval()
+    state = net.state_dict()
+    images = torch.randn(2, 3, 8, 10, dtype=torch.double)
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("form", [form_a, form_b])
-def test_m5_the_three_forms_agree_in_value_and_gradient(form: Any, stride: int, training: bool) -> None:
-    torch.manual_seed(0)
-    design = tiny("grouped", cardinality=4, strides=(stride, 2))
-    block = Bottleneck(design, 0, 16, stride, 0.0).double().train(training)
-    for name, buffer in block.named_buffers():
-        if buffer.is_floating_point():
-            buffer.copy_(torch.rand_like(buffer) + ("var" in name))
-    x = torch.randn(3, 16, 6, 5, dtype=torch.double)
-    parameters = list(block.parameters())
-    ours = block(x)
-    theirs = F.relu(block.bn3(form(block, x, stride, 4)) + block.downsample(x))
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-    direction = torch.randn_like(ours)
-    for own, other in zip(
-        torch.autograd.grad((ours * direction).sum(), parameters),
-        torch.autograd.grad((theirs * direction).sum(), parameters),
-        strict=True,
-    ):
-        torch.testing.assert_close(own, other, rtol=1e-12, atol=1e-12)
+    def conv_bn_relu(x: Tensor, conv: str, bn: str, stride: int) -> Tensor:
+        x = F.conv2d(x, state[f"{conv}.weight"], stride=stride, padding=1)
+        values = (state[f"{bn}.{field}"] for field in ("running_mean", "running_var", "weight", "bias"))
+        return F.relu(F.batch_norm(x, *values))
+
+    x = conv_bn_relu(images, "conv1", "bn1", 1)
+    for block in ("layer1.0", "layer1.1", "layer2.0", "layer2.1"):
+        x = conv_bn_relu(x, f"{block}.conv1", f"{block}.bn1", 2 if block == "layer2.0" else 1)
+        x = conv_bn_relu(x, f"{block}.conv2", f"{block}.bn2", 1)
+    expected = F.linear(x.mean((2, 3)), state["fc.weight"], state["fc.bias"])
+    torch.testing.assert_close(net(images), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_designs_are_values() -> None:

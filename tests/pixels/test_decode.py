@@ -289,12 +289,12 @@ def test_crop_is_resize_of_the_shorter_side_and_centre_crop(
     view = View(resolution=8, resize=side, interpolation=interpolation)
     shorter = min(width, height)
     whole = int(side * width / shorter), int(side * height / shorter)
-    left, top = (round((length - side) / 2) for length in whole)
+    left, top = (round((length - 8) / 2) - round((side - 8) / 2) for length in whole)
     resized = Image.fromarray(picture_HWC).resize(whole, decoding._FILTERS[interpolation])
     wanted = np.asarray(resized)[top : top + side, left : left + side]
     difference = np.abs(fit(picture_HWC, view).astype(int) - wanted)
-    # Each of the two rounds twice, the second time after weights whose magnitudes sum to 1.3.
-    assert difference.max() <= 2
+    # Strips are sampled another way: each rounds twice, the second time after weights whose magnitudes sum to 1.3.
+    assert difference.max() <= (2 if max(width, height) >= 10 * shorter else 0)
 
 
 def test_pad_keeps_the_whole_picture_on_the_background() -> None:

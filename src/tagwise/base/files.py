@@ -43,14 +43,23 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
             handle.flush()
             os.fsync(handle.fileno())
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        settle(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Renames a synced file of the same folder to ``path`` and syncs the folder, so that the name lasts.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    temporary.replace(path)
+    _sync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tagwise.base.errors import UsageError
@@ -27,6 +28,8 @@ class View:
     fit: Literal["crop", "pad"] = "crop"
     """``crop``: the shorter side becomes ``resize`` and the middle is kept; ``pad``: the longer
     side becomes ``resize`` and ``background`` fills the rest, so that nothing is cut off."""
+    crop_fraction: float = 1.0
+    """Share of the shorter side whose central square is cut out before the resize; 1 cuts nothing."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """Filter of the resize; always antialiased."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -37,6 +40,8 @@ class View:
     """RGB 0..255 under transparent pixels and beside padded pictures."""
     decoder: str = "pillow"
     """The library and mode that decoded the pictures."""
+    origin: str = field(default="", compare=False)
+    """Whose rule of evaluation this is, for reports; ours where empty."""
 
     def __post_init__(self) -> None:
         if not 8 <= self.resolution <= 4096:
@@ -48,3 +53,39 @@ class View:
             )
         if min(self.std) <= 0:
             raise UsageError(f"A view's std is above 0 in every channel, not {self.std}.")
+        if not 0 < self.crop_fraction <= 1 or (self.fit == "pad" and self.crop_fraction != 1):
+            raise UsageError(
+                f"A view's crop_fraction is above 0 and at most 1, and 1 with pad, not {self.crop_fraction}."
+            )
+
+    def __str__(self) -> str:
+        """In words, such as ``shorter side to 256 bilinear, centre 224 (torchvision's)``."""
+        side = "longer" if self.fit == "pad" else "shorter"
+        start = f"{side} side" if self.crop_fraction == 1 else f"centre {self.crop_fraction:.3f} of the shorter side"
+        words = f"{start} to {self.resize} {self.interpolation}{', padded' if self.fit == 'pad' else ''}"
+        if self.crop_fraction == 1 or self.resize != self.resolution:
+            words += f", centre {self.resolution}"
+        return f"{words} ({self.origin})" if self.origin else words
+
+
+def torchvision_view(resolution: int, resize: int) -> View:
+    """The rule of torchvision's presets: bilinear resize of the shorter side, then a central crop."""
+    return View(resolution=resolution, resize=resize, origin="torchvision's resize and crop")
+
+
+def timm_view(resolution: int, crop_pct: float, interpolation: Literal["bilinear", "bicubic"]) -> View:
+    """The rule of timm: the shorter side becomes ``resolution / crop_pct`` rounded down, then a central crop."""
+    resize = math.floor(resolution / crop_pct)
+    origin = f"timm's crop_pct {crop_pct}"
+    return View(resolution=resolution, resize=resize, interpolation=interpolation, origin=origin)
+
+
+def resnest_view(resolution: int) -> View:
+    """The rule of ResNeSt's authors (scripts/torch/verify.py): a central square is cut out, then resized, bicubic."""
+    return View(
+        resolution=resolution,
+        resize=resolution,
+        crop_fraction=resolution / (resolution + 32),
+        interpolation="bicubic",
+        origin="the ResNeSt authors' crop",
+    )

@@ -45,7 +45,8 @@ def pack(pictures: Sequence[Place], view: View, folder: Path, *, workers: int | 
 
     Args:
         pictures: In the order of the array. Another place, size or time of change packs anew.
-        view: Only what decides the square counts: ``resize``, ``fit``, ``interpolation``, ``background``.
+        view: Only what decides the square counts: ``resize``, ``fit``, ``crop_fraction``, ``interpolation``,
+            ``background``, and how its crop rounds.
         folder: Where the array is kept; it is made when it is not there.
         workers: Threads; by default one for each processor.
 
@@ -89,7 +90,8 @@ def _write(pictures: Sequence[Place], view: View, array: Path, workers: int | No
 
 def _digest(pictures: Sequence[Place], view: View) -> str:
     """Of every picture's place, size and time of change, and of the view as far as it decides the square."""
-    square = replace(view, resolution=view.resize, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    rounding = (view.resize - view.resolution) % 4  # halves are rounded to even, so margins four apart round alike
+    square = replace(view, resolution=view.resize - rounding, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), origin="")
     digest = hashlib.sha256(settings_digest(square).encode())
     for picture in pictures:
         digest.update(f"{picture}\0{picture.stamp()}\n".encode("utf-8", "surrogatepass"))

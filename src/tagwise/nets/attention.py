@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tagwise.nets.norms import FrozenNorm, PooledNorm
 
-class PooledNorm(nn.BatchNorm2d):
-    """A norm of pooled vectors; in training it needs two pictures, as each gives one value a channel."""
+PooledNormType = type[PooledNorm] | type[FrozenNorm]
 
 
 class SqueezeExcitation(nn.Module):
@@ -33,10 +33,10 @@ class SqueezeExcitation(nn.Module):
 class _KernelChoice(nn.Module):
     """Softmax weights over the kernels, for each channel; from [B, K, C, H, W] to [B, K, C, 1, 1]."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, norm: PooledNormType) -> None:
         super().__init__()
         self.fc_reduce = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.bn = PooledNorm(hidden)
+        self.bn = norm(hidden)
         self.fc_select = nn.Conv2d(hidden, 2 * channels, 1, bias=False)
 
     def forward(self, stacked: Tensor) -> Tensor:
@@ -55,10 +55,21 @@ class SelectiveKernel(nn.Module):
         stride: Of both convolutions.
         groups: Of both convolutions.
         split_input: The first kernel sees the first half of the channels, the second the other.
+        dilation: Of the 3x3 convolution; the other's is twice that.
+        norm: Of the attention's hidden layer.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, *, hidden: int, stride: int, groups: int, split_input: bool
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        hidden: int,
+        stride: int,
+        groups: int,
+        split_input: bool,
+        dilation: int = 1,
+        norm: PooledNormType = PooledNorm,
     ) -> None:
         super().__init__()
         self.split_input = split_input
@@ -67,9 +78,9 @@ class SelectiveKernel(nn.Module):
             conv_norm(
                 nn.Conv2d(seen, channels, 3, stride, padding=reach, dilation=reach, groups=groups, bias=False)
             ).append(nn.ReLU(inplace=True))
-            for reach in (1, 2)
+            for reach in (dilation, 2 * dilation)
         )
-        self.attn = _KernelChoice(channels, hidden)
+        self.attn = _KernelChoice(channels, hidden, norm)
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
         """Maps [B, in_channels, H, W] to [B, channels, H / stride, W / stride]."""
@@ -92,17 +103,30 @@ class SplitAttention(nn.Module):
         radix: Splits, at least 1; one split is gated by a sigmoid.
         cardinality: Groups.
         stride: Of the 3x3 convolution.
+        dilation: Of the 3x3 convolution.
+        norm: Of the attention's hidden layer.
     """
 
-    def __init__(self, channels: int, *, hidden: int, radix: int, cardinality: int, stride: int = 1) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden: int,
+        radix: int,
+        cardinality: int,
+        stride: int = 1,
+        dilation: int = 1,
+        norm: PooledNormType = PooledNorm,
+    ) -> None:
         super().__init__()
         self.radix = radix
         self.cardinality = cardinality
         splits = channels * radix
-        self.conv = nn.Conv2d(channels, splits, 3, stride, padding=1, groups=cardinality * radix, bias=False)
+        groups = cardinality * radix
+        self.conv = nn.Conv2d(channels, splits, 3, stride, dilation, dilation, groups=groups, bias=False)
         self.bn0 = nn.BatchNorm2d(splits)
         self.fc1 = nn.Conv2d(channels, hidden, 1, groups=cardinality)
-        self.bn1 = PooledNorm(hidden)
+        self.bn1 = norm(hidden)
         self.fc2 = nn.Conv2d(hidden, splits, 1, groups=cardinality)
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 from typing import Literal
 
 from tagwise.base.errors import UsageError
@@ -65,17 +66,29 @@ class Design:
     """Stride of the stem's first convolution."""
     stem_pool: Literal["padded", "ceil"] | None = "padded"
     """The 3x3 stride-2 maximum pool after the stem: padded by 1, Caffe's (unpadded, rounding up), or none."""
-    shortcut: Literal["conv", "conv_all", "conv3x3", "avg", "pad_end", "pad_center"] = "conv"
+    shortcut: Literal["conv", "conv_all", "conv3x3", "avg", "pad_end", "pad_center", "none"] = "conv"
     """Where the shape changes: 1x1 convolution (B), the same in every block (C), 3x3 where there is a
-    stride, average pool then 1x1 (ResNet-D), or zeros for the new channels (A), behind or on both sides."""
+    stride, average pool then 1x1 (ResNet-D), or zeros for the new channels (A), behind or on both sides.
+    With ``none`` no block has a shortcut: the plain nets of He et al. 2016."""
     stride_at: Literal["3x3", "1x1", "avd_first", "avd_last"] = "3x3"
     """What strides in a bottleneck: its 3x3, its first 1x1 (Caffe), or an average pool before or after the 3x3."""
+    output_stride: int | None = None
+    """Input pixels to a pixel of the last maps; stages that would go beyond dilate instead of striding."""
+    dilation_rule: Literal["authors", "timm", "detectron2"] = "authors"
+    """What a dilated stage keeps of its pools. The ResNeSt authors: none in the shortcut, the average beside
+    the 3x3 at stride 1; timm: 2x2 at stride 1 in the shortcut, no other; detectron2: none, and the
+    stage's first 3x3 is dilated like the rest. Nets without such pools are alike by the first two rules."""
     attention: Attention | None = None
     """Channel attention."""
+    attention_norm: Literal["batch", "frozen"] = "batch"
+    """How selective kernels and split attention norm pooled vectors while training: by the batch, as
+    published, or by running statistics that stay as they are, so that one picture can train."""
     zero_init_last: bool = False
     """Starts each block as its shortcut. Short trainings of small nets need False: else they see colour only."""
     stochastic_depth: float = 0.0
     """Probability that the last block's branch is dropped; it grows linearly from 0 at the first block."""
+    drop_block: float = 0.0
+    """DropBlock's probability in the last two stages; a training raises it from 0 to this."""
     dropout: float = 0.0
     """Probability that a pooled feature is dropped before the classifier."""
 
@@ -95,6 +108,22 @@ class Design:
             return self.planes
         return tuple(self.base_width * planes // self.planes[0] * self.cardinality for planes in self.planes)
 
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """Input pixels to a pixel of the maps of the stem and of each stage."""
+        return tuple(min(total, self.output_stride or total) for total in _totals(self))
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Dilation of the 3x3 convolutions of the stem, always 1, and of each stage."""
+        return tuple(total // kept for total, kept in zip(_totals(self), self.reductions, strict=True))
+
+
+def _totals(design: Design) -> tuple[int, ...]:
+    """What ``reductions`` would be without dilation."""
+    stem = design.stem_stride * (1 if design.stem_pool is None else 2)
+    return tuple(accumulate((stem, *design.strides), mul))
+
 
 def _faults(design: Design) -> Iterator[str]:
     yield from _size_faults(design)
@@ -104,9 +133,26 @@ def _faults(design: Design) -> Iterator[str]:
         yield from _attention_faults(design, design.attention)
     if design.preactivation and design.stride_at.startswith("avd"):
         yield "pre-activation blocks stride in a convolution, so stride_at is 3x3 or 1x1"
+    if design.preactivation and design.drop_block:
+        yield "DropBlock stands behind norms, so drop_block is 0 in pre-activation nets"
+    yield from _shortcut_faults(design)
+    yield from _dilation_faults(design)
+
+
+def _shortcut_faults(design: Design) -> Iterator[str]:
     sizes = (design.stem_widths[-1], *design.channels)
     if design.shortcut.startswith("pad") and any(after < before for before, after in pairwise(sizes)):
         yield "a padded shortcut can only add channels, so the stages may not get narrower"
+    if design.shortcut == "none" and (design.zero_init_last or design.stochastic_depth):
+        yield "without shortcuts a silent block passes nothing on, so zero_init_last is False and stochastic_depth 0"
+
+
+def _dilation_faults(design: Design) -> Iterator[str]:
+    possible = sorted(set(_totals(design)))
+    if design.output_stride is not None and design.output_stride not in possible:
+        yield f"output_stride is one of {', '.join(map(str, possible))}, not {design.output_stride}"
+    if design.dilation_rule == "detectron2" and design.dilations[-2] > 1:
+        yield f"detectron2's rule dilates the last stage alone, so output_stride is at least {possible[-2]}"
 
 
 def _size_faults(design: Design) -> Iterator[str]:
@@ -122,8 +168,8 @@ def _size_faults(design: Design) -> Iterator[str]:
         yield f"{design.base_width} channels a group leave a stage without channels"
     if any(width // design.reduce_first % design.cardinality for width in design.widths):
         yield f"reduce_first {design.reduce_first} leaves widths that do not divide into {design.cardinality} groups"
-    if not (0 <= design.stochastic_depth <= 1 and 0 <= design.dropout < 1):
-        yield "stochastic_depth is 0 to 1 and dropout 0 to below 1"
+    if not (0 <= design.stochastic_depth <= 1 and 0 <= design.dropout < 1 and 0 <= design.drop_block < 1):
+        yield "stochastic_depth is 0 to 1, dropout and drop_block 0 to below 1"
 
 
 def _basic_faults(design: Design) -> Iterator[str]:

@@ -7,7 +7,8 @@ the papers' gives each of the four stages equally many blocks (``resnext38_24x10
 Endings change the form: ``_cifar`` (32-pixel pictures; basic ResNets have shortcut A, zeros on both
 sides, or ``_end`` only behind, or ``_b`` projections), ``_small`` (three bottleneck stages
 behind a 3x3 stride-1 stem without pool, each halving the side; ``8x4d`` gives stages of 64, 128 and 256 channels),
-``_preact`` (norm and ReLU first) and ``_msra`` (stride in the first 1x1).
+``_preact`` (norm and ReLU first) and ``_msra`` (stride in the first 1x1). ``plain34`` and
+``plain20_cifar`` are the basic ResNets without shortcuts.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any
 
 from tagwise.base.errors import UsageError, unknown
 from tagwise.nets.design import Attention, Design
+from tagwise.nets.published import WEIGHTS
 
 _NAME = re.compile(
-    r"(?P<prefix>se_|se|sk)?(?P<family>resnet|resnext|resnest)(?P<layers>\d+)(?P<variant>[cdest]?)(?P<fast>_fast)?"
+    r"(?P<prefix>se_|se|sk)?(?P<family>resnet|resnext|resnest|plain)(?P<layers>\d+)(?P<variant>[cdest]?)(?P<fast>_fast)?"
     r"(_((?P<radix>\d+)s)?(?P<cardinality>\d+)x(?P<width>\d+)d)?"
     r"(?P<form>_cifar|_small)?(?P<shortcut>_b|_end)?(?P<preact>_preact)?(?P<msra>_msra)?"
 )
@@ -69,14 +71,18 @@ def _parse(name: str) -> Design:
     settings |= _form(words) | _groups(words) | _stride(words)
     settings["attention"] = _attention(words, block)
     settings["preactivation"] = bool(words["preact"])
+    if words["family"] == "plain":
+        settings["shortcut"] = "none"
     return Design(**settings)
 
 
 def _is_sentence(words: dict[str, str]) -> bool:
     """Whether the words go together."""
     split, grouped, form = words["family"] == "resnest", words["cardinality"], words["form"]
+    plain = words["family"] == "plain"
     return not (
-        (words["family"] == "resnext" and not grouped)
+        (plain and any(words[word] for word in ("prefix", "variant", "cardinality", "shortcut", "preact", "msra")))
+        or (words["family"] == "resnext" and not grouped)
         or (words["family"] == "resnet" and grouped)
         or (split and (words["prefix"] or words["variant"] or words["msra"] or words["preact"]))
         or (not split and (words["radix"] or words["fast"]))
@@ -90,7 +96,8 @@ def _is_sentence(words: dict[str, str]) -> bool:
 def _depths(name: str, words: dict[str, str]) -> tuple[str, tuple[int, ...]]:
     """The kind of block, and how many there are in each stage."""
     layers = int(words["layers"])
-    basic = words["family"] == "resnet" and (words["form"] == "_cifar" or layers in (18, 34))
+    small_or_shallow = words["form"] == "_cifar" or layers in (18, 34)
+    basic = words["family"] == "plain" or (words["family"] == "resnet" and small_or_shallow)
     stages = 3 if words["form"] else 4
     block, step = ("basic", 2 * stages) if basic else ("bottleneck", 3 * stages)
     if not words["form"] and layers in _DEPTHS and (basic or layers > 34):
@@ -111,7 +118,7 @@ def _form(words: dict[str, str]) -> dict[str, Any]:
         stem = {"stem_widths": (2 * planes,), "stem_kernel": 3, "stem_stride": 1, "stem_pool": None}
         return {"planes": (planes, 2 * planes, 4 * planes), "strides": (2, 2, 2), **stem}
     if words["form"] == "_cifar":
-        basic = words["family"] == "resnet"
+        basic = words["family"] in ("resnet", "plain")
         planes, shortcut = (16, "pad_center") if basic else (64, "conv")
         shortcut = {"_b": "conv", "_end": "pad_end", "": shortcut}[words["shortcut"]]
         stem = {"stem_widths": (planes,), "stem_kernel": 3, "stem_stride": 1, "stem_pool": None}
@@ -162,6 +169,7 @@ _NAMES = (
     "resnet50t",
     *(f"resnet{layers}_msra" for layers in (50, 101, 152)),
     *(f"resnet{layers}_cifar{end}" for layers in (20, 32, 44, 56, 110, 1202) for end in ("", "_end", "_b")),
+    *("plain18", "plain34", *(f"plain{layers}_cifar" for layers in (20, 32, 44, 56, 110))),
     *(f"resnext50_{groups}" for groups in _SLIM),
     *(f"resnext101_{groups}" for groups in (*_SLIM, "1x100d", "2x64d", "64x4d", *_WSL)),
     *(f"resnext152_{groups}" for groups in ("32x4d", "64x4d")),
@@ -181,31 +189,10 @@ _NAMES = (
     *(f"resnest50_fast_{groups}" for groups in _FAST),
 )
 
-_TORCHVISION_V2 = (
-    *(f"resnet{layers}" for layers in (50, 101, 152)),
-    *("resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2"),
-)
-_TORCHVISION_V1 = ("resnet18", "resnet34", "resnext101_64x4d", *_TORCHVISION_V2)
-_SEMI = ("resnet18", "resnet50", "resnext50_32x4d", *(f"resnext101_32x{width}d" for width in (4, 8, 16)))
 ALIASES: dict[str, str] = {
-    **{f"{name}_imagenet1k_v1": name for name in _TORCHVISION_V1},
-    **{f"{name}_imagenet1k_v2": name for name in _TORCHVISION_V2},
-    **{f"tv_{name}": name for name in ("resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d")},
-    **{f"ig_resnext101_{groups}": f"resnext101_{groups}" for groups in _WSL},
-    **{f"resnext101_{groups}_wsl": f"resnext101_{groups}" for groups in _WSL},
-    **{f"{how}_{name}": name for how in ("ssl", "swsl") for name in _SEMI},
-    **{f"{name}_{how}": name for how in ("ssl", "swsl") for name in _SEMI},
-    **{f"gluon_resnet{layers}_v1b": f"resnet{layers}" for layers in (18, 34, 50, 101, 152)},
-    **{f"gluon_resnet{layers}_v1{form}": f"resnet{layers}{form}" for layers in (50, 101, 152) for form in "cds"},
-    **{f"gluon_{name}": name for name in ("resnext50_32x4d", "resnext101_32x4d", "resnext101_64x4d")},
-    **{f"gluon_se{name}": f"se{name}" for name in ("resnext50_32x4d", "resnext101_32x4d", "resnext101_64x4d")},
-    "gluon_senet154": "senet154",
+    **{name: row.design for row in WEIGHTS for name in (row.name, *row.aliases) if "." not in name},
     # timm's legacy 18 and 34 layers have one ReLU more, before the gate: their weights do not fit.
-    **{f"legacy_seresnet{layers}": f"se_resnet{layers}" for layers in (18, 34, 50, 101, 152)},
-    **{f"legacy_seresnext{layers}_32x4d": f"se_resnext{layers}_32x4d" for layers in (50, 101)},
-    **{f"resnest{layers}d": f"resnest{layers}" for layers in (14, 26, 50)},
-    **{f"resnest{layers}e": f"resnest{layers}" for layers in (101, 200, 269)},
-    **{f"resnest50d_{groups}": f"resnest50_fast_{groups}" for groups in ("4s2x40d", "1s4x24d")},
+    **{f"legacy_seresnet{layers}": f"se_resnet{layers}" for layers in (18, 34)},
 }
 """Other libraries' names of these designs, those of their weights included."""
 

@@ -115,20 +115,23 @@ def measure(content: bytes) -> tuple[int, int]:
 def fit(picture_HWC: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     """A picture as the view's square, antialiased.
 
-    ``crop`` samples on the same grid as torchvision's ``Resize`` and ``CenterCrop``, but without
-    building the long side: a strip of 1 x 10,000 pixels costs no more than a square.
+    ``crop`` gives the pixels of torchvision's ``Resize`` and ``CenterCrop``, and of timm's evaluation.
+    From an aspect of ``EXTREME_ASPECT`` on it samples the same grid without building the long side,
+    a level or so apart: a strip of 1 x 10,000 pixels costs no more than a square.
 
     Args:
         picture_HWC: RGB, 0..255, [height, width, 3].
-        view: Gives ``resize``, ``fit``, ``interpolation`` and ``background``.
+        view: All but its normalisation counts.
 
     Returns:
         RGB, 0..255, [resize, resize, 3].
     """
     image = Image.fromarray(picture_HWC)
     side, resample = view.resize, _FILTERS[view.interpolation]
+    if view.crop_fraction < 1:
+        return np.array(_central_square(image, view.crop_fraction).resize((side, side), resample))
     if view.fit == "crop":
-        return np.array(image.resize((side, side), resample, box=_middle(image.width, image.height, side)))
+        return np.array(_middle(image, view))
     longer = max(image.size)
     width, height = (max(1, round(length * side / longer)) for length in image.size)
     square = Image.new("RGB", (side, side), view.background)
@@ -140,16 +143,26 @@ def _place(source: Place | Path) -> Place:
     return source if isinstance(source, Place) else Place(str(source))
 
 
-def _middle(width: int, height: int, side: int) -> tuple[float, float, float, float]:
-    shorter = min(width, height)
+def _central_square(image: Image.Image, fraction: float) -> Image.Image:
+    """A real cut: pixels beyond its edge do not bleed into the resize (rounding of ResNeSt's scripts)."""
+    cut = fraction * min(image.size)
+    left, top = (round((length - cut) / 2) for length in image.size)
+    right, bottom = (max(start + 1, round(start + cut)) for start in (left, top))
+    return image.crop((left, top, right, bottom))
 
-    def span(length: int) -> tuple[float, float]:
-        resized = int(side * length / shorter)
-        start = round((resized - side) / 2)
-        return start * length / resized, (start + side) * length / resized
 
-    (left, right), (top, bottom) = span(width), span(height)
-    return left, top, right, bottom
+def _middle(image: Image.Image, view: View) -> Image.Image:
+    """The shorter side resized, then the square around what torchvision's crop of ``resolution`` would take."""
+    side, resample = view.resize, _FILTERS[view.interpolation]
+    shorter, longer = sorted(image.size)
+    width, height = (int(side * length / shorter) for length in image.size)
+    margin = round((side - view.resolution) / 2)
+    left, top = (round((length - view.resolution) / 2) - margin for length in (width, height))
+    if longer < EXTREME_ASPECT * shorter:
+        return image.resize((width, height), resample).crop((left, top, left + side, top + side))
+    across, down = image.width / width, image.height / height
+    box = (left * across, top * down, (left + side) * across, (top + side) * down)
+    return image.resize((side, side), resample, box=box)
 
 
 def _decode(content: bytes, background: tuple[int, int, int]) -> DecodedPicture:

@@ -23,6 +23,7 @@ from torch import Tensor
 from tagwise.base import rng
 from tagwise.base.errors import Diverged, Interrupted
 from tagwise.base.progress import Ticker, progress, say
+from tagwise.nets.dropblock import set_drop_block
 from tagwise.nets.grammar import ResidualNet
 from tagwise.pixels.augment import augmented, draw_numbers
 from tagwise.pixels.batches import LabelledPictures
@@ -158,6 +159,8 @@ def _advance(
 def _step(job: Job, optimiser: torch.optim.Optimizer, stream: PictureStream, step: int) -> tuple[Tensor, Tensor]:
     plan = job.plan
     torch.manual_seed(rng.stream_seed(plan.seed, "dropped units", step))
+    if plan.design.drop_block:
+        set_drop_block(job.net, plan.design.drop_block * (step + 1) / plan.steps)
     batch = job.pictures.batch(stream.rows(positions_of(step, plan.batch))).to(job.device)
     numbers = draw_numbers(plan.seed, step, plan.batch)
     images_BCHW = augmented(batch.images_BHWC, numbers, plan.augment, plan.view)

@@ -10,6 +10,7 @@ from tagwise.base.errors import UsageError, unknown
 from tagwise.base.settings import from_plain, to_plain
 from tagwise.base.views import View
 from tagwise.nets.design import Design
+from tagwise.nets.norms import frozen_parts
 from tagwise.pixels.augment import Augment
 from tagwise.tags.laws import Law
 from tagwise.training.losses import Loss
@@ -28,6 +29,8 @@ class Plan:
     view: View
     start: str | None = None
     """Digest of the model to begin from; None: from scratch."""
+    freeze: str | None = None
+    """First parts of the net that stay as they are, such as ``stem+2``; None: all of it is trained."""
     images: int
     """Pictures seen in all."""
     batch: int = 64
@@ -66,6 +69,8 @@ class Plan:
         ):
             if wrong:
                 raise UsageError(f"This plan cannot be carried out: {fault}.")
+        if self.freeze is not None:
+            frozen_parts(self.design, self.freeze)
 
     @property
     def steps(self) -> int:
@@ -83,7 +88,7 @@ class Plan:
         return round(self.images * self.warmup_fraction)
 
 
-IDENTITY = ("task", "data", "design", "start", "law", "threshold", "images", "batch", "seed")
+IDENTITY = ("task", "data", "design", "start", "law", "threshold", "freeze", "images", "batch", "seed")
 """Settings that --set leaves alone: they have flags of their own, or none."""
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tagwise.base import rng
-from tagwise.nets import build
+from tagwise.nets import build, freeze
 from tagwise.nets.grammar import ResidualNet
 from tagwise.pixels.batches import LabelledPictures
 from tagwise.tags.epoch import EpochIndex
@@ -47,6 +47,8 @@ def train_classes(
         net = build(plan.design, num_classes=classes) if start is None else copy.deepcopy(start)
     if start is not None:
         replace_head(net, torch.zeros(classes))
+    if plan.freeze is not None:
+        freeze(net, plan.freeze)
     pictures = LabelledPictures.of_classes(images_NHWC, truth)
     index = EpochIndex.build(pictures.ids, pictures.offsets, np.bincount(truth, minlength=classes), "natural")
     train(Job(plan=plan, net=net, pictures=pictures, index=index, device=device, run=run, title=title))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagwise.base.durations import parse_images
+from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
 from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_other_design
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
@@ -33,6 +34,7 @@ def train(
     batch: int | None = None,
     resolution: int | None = None,
     lr: float | None = None,
+    freeze: str | None = None,
     set_: list[str] | None = None,
     seed: int = 0,
     device: str | None = None,
@@ -57,6 +59,7 @@ def train(
         batch: Pictures a step.
         resolution: Side of the square that the net sees, in pixels.
         lr: Peak learning rate at this batch.
+        freeze: With --from, what stays as it is: stem, or stem+2 for the stem and the first two stages.
         set_: Any other setting of the plan as name=value.
         seed: Of everything random.
         device: cpu, cuda or mps.
@@ -87,6 +90,8 @@ def train(
     )
     start = load_model(from_) if from_ is not None else None
     refuse_other_design(start, design)
+    if freeze is not None and start is None:
+        raise UsageError("--freeze keeps what a model has learnt; give the model with --from.")
     plan = make_plan(
         fine_tuning if start else from_scratch,
         start,
@@ -97,6 +102,7 @@ def train(
         lr=lr,
         settings=set_ or [],
         data=opened.train.digest,
+        freeze=freeze,
         images=parse_images(images, len(opened.train)),
         seed=seed,
     )
@@ -135,7 +141,7 @@ def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:
     return {
         "target": f"{len(target.classes)} classes, {len(target.train):,} pictures to train on, "
         f"{target.test_pictures:,} to test",
-        "start": start.name if start else "scratch",
+        "start": (start.name if start else "scratch") + (f", {plan.freeze} frozen" if plan.freeze else ""),
         "pictures seen": f"{plan.images:,}, {plan.steps:,} steps of {plan.batch}",
         "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256",
         "view": f"{plan.view.resolution} px of {plan.view.resize} px, {plan.precision}",

@@ -1,0 +1,84 @@
+"""Norms that stand still or see all processes, and freezing of a net's first parts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import nn
+
+from tagwise.base.errors import UsageError
+from tagwise.nets.design import Design
+
+if TYPE_CHECKING:
+    from tagwise.nets.backbone import Backbone
+
+
+class PooledNorm(nn.BatchNorm2d):
+    """A norm of pooled vectors; in training it needs two pictures, as each gives one value a channel."""
+
+
+class FrozenNorm(nn.BatchNorm2d):
+    """A norm that uses its running statistics in training too, and leaves them as they are."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
+        """Stays in evaluation mode."""
+        return super().train(mode=False)
+
+
+def frozen_parts(design: Design, parts: str) -> list[str]:
+    """Names of the modules that ``parts`` means: ``stem``, or ``stem+2`` for the stem and the first two stages.
+
+    Raises:
+        UsageError: The design has no such parts.
+    """
+    stages = len(design.depths)
+    match = re.fullmatch(r"stem(\+[1-9]\d*)?", parts)
+    count = int(match[1] or 0) if match else -1
+    if not 0 <= count <= stages:
+        raise UsageError(
+            f"Frozen can be 'stem', or as in 'stem+2' the stem and the first of the {stages} stages too, not {parts!r}."
+        )
+    return ["conv1", "bn1", *(f"layer{number}" for number in range(1, count + 1))]
+
+
+def freeze(net: Backbone, parts: str) -> None:
+    """Freezes parameters and norms of a net's first parts for good; ``net.train()`` leaves them frozen.
+
+    Args:
+        net: Changed in place; its optimiser is made afterwards.
+        parts: As for ``frozen_parts``.
+
+    Raises:
+        UsageError: The net has no such parts.
+    """
+    frozen = frozen_parts(net.design, parts)
+    for name, module in list(net.named_modules()):
+        if name.partition(".")[0] in frozen:
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module = _frozen(module)
+                net.set_submodule(name, module)
+            module.requires_grad_(requires_grad=False)
+
+
+def synchronise_norms(net: nn.Module) -> None:
+    """Lets the norms see the batches of all processes, but for frozen ones; in place, before the optimiser is made.
+
+    Without it each process norms by its own part of the batch, as the papers' code did.
+    """
+    for name, module in list(net.named_modules()):
+        if isinstance(module, nn.BatchNorm2d) and not isinstance(module, FrozenNorm):
+            net.set_submodule(name, nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
+
+
+def _frozen(norm: nn.Module) -> FrozenNorm:
+    state = norm.state_dict()
+    with torch.device("meta"):
+        frozen = FrozenNorm(len(state["weight"]))
+    frozen.load_state_dict(state, assign=True)
+    return frozen

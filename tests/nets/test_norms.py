@@ -1,0 +1,112 @@
+"""Norms that are frozen, pooled or synchronised; frozen first parts of nets."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tagwise.base.errors import UsageError
+from tagwise.nets import ResidualNet, create_model, freeze, synchronise_norms
+from tagwise.nets.norms import FrozenNorm
+
+
+def narrow(name: str, **settings: Any) -> ResidualNet:
+    width = {} if "18" in name else {"base_width": 8}
+    return create_model(name, num_classes=3, planes=(8, 16, 32, 64), **width, **settings)
+
+
+def train_a_step(net: ResidualNet, batch: int = 2) -> None:
+    torch.manual_seed(0)
+    net.train()
+    optimiser = torch.optim.SGD([parameter for parameter in net.parameters() if parameter.requires_grad], lr=0.1)
+    net(torch.randn(batch, 3, 48, 48)).square().sum().backward()
+    optimiser.step()
+
+
+def changed(before: dict[str, torch.Tensor], net: nn.Module) -> set[str]:
+    """Stem, stages and classifier of which any tensor, running statistics included, is another now."""
+    return {name.partition(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+@pytest.mark.parametrize(
+    ("parts", "moving"),
+    [
+        ("stem", {"layer1", "layer2", "layer3", "layer4", "fc"}),
+        ("stem+2", {"layer3", "layer4", "fc"}),
+        ("stem+4", {"fc"}),
+    ],
+)
+@pytest.mark.parametrize("name", ["resnet18", "resnest14"])
+def test_frozen_parts_stay_to_the_bit_while_the_rest_trains(name: str, parts: str, moving: set[str]) -> None:
+    net = narrow(name)
+    keys = list(net.state_dict())
+    freeze(net, parts)
+    assert list(net.state_dict()) == keys
+    before = copy.deepcopy(net.state_dict())
+    train_a_step(copy.deepcopy(net.train()))
+    train_a_step(net)
+    assert changed(before, net) == moving
+
+
+def test_a_frozen_norm_uses_its_running_statistics_in_training() -> None:
+    norm = FrozenNorm(3).train()
+    x = torch.randn(4, 3, 2, 2) * 5
+    norm.running_mean = torch.tensor([1.0, 2.0, 3.0])
+    expected = (x - norm.running_mean[:, None, None]) / (1 + norm.eps) ** 0.5
+    torch.testing.assert_close(norm(x), expected)
+    assert not norm.training
+
+
+@pytest.mark.parametrize("parts", ["", "stem+", "stem+0", "stem+5", "stem+-1", "stage2", "stem+2+3", "all", "layer1"])
+def test_other_parts_are_refused_with_an_example(parts: str) -> None:
+    with pytest.raises(UsageError, match=r"as in 'stem\+2' the stem and the first of the 4 stages"):
+        freeze(narrow("resnet18"), parts)
+
+
+@pytest.mark.parametrize("name", ["skresnet18", "resnest14"])
+def test_m12_one_picture_trains_with_frozen_attention_norms(name: str) -> None:
+    published = narrow(name)
+    net = narrow(name, attention_norm="frozen")
+    net.load_state_dict(published.state_dict())
+    images = torch.randn(2, 3, 48, 48)
+    torch.testing.assert_close(net.eval()(images), published.eval()(images), rtol=0, atol=0)
+    before = copy.deepcopy(net.state_dict())
+    train_a_step(net, batch=1)
+    assert changed(before, net) >= {"layer1", "layer2", "layer3", "layer4", "fc"}
+    pooled = [module for module in net.modules() if isinstance(module, FrozenNorm)]
+    assert pooled
+    assert all(norm.running_mean is not None and not norm.running_mean.any() for norm in pooled)
+    assert any(parameter.grad is not None for norm in pooled for parameter in norm.parameters())
+
+
+@pytest.mark.parametrize("name", ["skresnet18", "resnest14"])
+def test_m12_one_picture_is_else_refused_before_any_work_and_the_message_names_the_option(name: str) -> None:
+    net = narrow(name).train()
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(UsageError, match='--batch at least 2 a rank, or build the net with attention_norm="frozen"'):
+        net(torch.randn(1, 3, 64, 64))
+    assert not changed(before, net)
+    freeze(net, "stem+4")
+    assert net.train()(torch.randn(1, 3, 64, 64)).shape == (1, 3)
+
+
+def test_norms_are_per_process_until_synchronised_and_frozen_ones_stay() -> None:
+    """In evaluation all kinds compute the same."""
+    net = narrow("resnest14").eval()
+    assert not any(isinstance(module, nn.SyncBatchNorm) for module in net.modules())
+    images = torch.randn(2, 3, 48, 48)
+    expected = net(images)
+    freeze(net, "stem+1")
+    synchronise_norms(net)
+    kinds = {
+        (name.partition(".")[0], type(module)) for name, module in net.named_modules() if "Norm" in type(module).__name__
+    }
+    frozen = {("conv1", FrozenNorm), ("bn1", FrozenNorm), ("layer1", FrozenNorm)}
+    assert kinds == frozen | {(f"layer{stage}", nn.SyncBatchNorm) for stage in (2, 3, 4)}
+    torch.testing.assert_close(net(images), expected, rtol=0, atol=0)
+    freeze(net, "stem+2")
+    assert not any(isinstance(module, nn.SyncBatchNorm) for module in net.stages()[1].modules())
