@@ -79,7 +79,8 @@ def split_types(folder: Path) -> dict[str, Any]:
     return split_fashion(folder / "fashion_tags", folder / "types")
 
 
-_PHOTOS = "--resolution 32 --seed {seed}"
+_PHOTOS = "--resolution 32 --set augment.smallest_area_fraction=0.35 augment.light=0.4 --seed {seed}"
+"""Crops and light as ``bench/photo_search.py`` found best."""
 _TYPE_COLUMNS = "--picture-column image --tags-column tags --separator ;"
 _EMOJI_COLUMNS = "--picture-column image --tags-column tags --separator ;"
 
