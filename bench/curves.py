@@ -23,7 +23,6 @@ from bench.fashion_split import split_fashion
 from bench.real_input import link_data, run_command
 from bench.record import write_record
 from tagwise.base import rng
-from tagwise.measure.intervals import mean_and_sd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,8 @@ def split_types(folder: Path) -> dict[str, Any]:
     return split_fashion(folder / "fashion_tags", folder / "types")
 
 
-_PHOTOS = "--resolution 32 --seed {seed}"
+_PHOTOS = "--resolution 32 --set augment.smallest_area_fraction=0.35 augment.light=0.4 --seed {seed}"
+"""Crops and light as ``bench/photo_search.py`` found best."""
 _TYPE_COLUMNS = "--picture-column image --tags-column tags --separator ;"
 _EMOJI_COLUMNS = "--picture-column image --tags-column tags --separator ;"
 
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("road", choices=ROADS)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--keep", type=Path, help="folder to work in; a temporary one where not given")
+    parser.add_argument("--keep", type=Path, help="folder to work in, where it also goes on")
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="curves-"))
     link_data(arguments.data, folder)
@@ -164,54 +164,31 @@ def main() -> None:
             few = "" if labels is None else f"--per-class {labels}"
             line = f"{road.compare.format(seed=seed, few=few)} -o {arguments.road}/comparison-{labels or 'all'}-{seed}"
             step = run_command(" ".join(line.split()), folder)
-            steps.append({**step, "result": None})
+            steps.append(step)
             points.append({"seed": seed, "labelled": labels, **_scores(step["result"]["comparison"])})
     record = {
         "split": split,
         "points": points,
-        "curve": curve(points),
-        "commands": [{"command": step["command"], "seconds": step["seconds"]} for step in steps],
-        "minutes": sum(step["seconds"] for step in steps) / 60,
+        "commands": [{"command": step["command"], "seconds": _seconds(step)} for step in steps],
+        "minutes": sum(map(_seconds, steps)) / 60,
     }
     print(write_record(f"curve_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))
 
 
+def _seconds(step: dict[str, Any]) -> float:
+    """What a command took, as its own result says: a record may be made in several sittings with ``--keep``."""
+    result = step["result"]
+    if "comparison" in result:
+        return sum(row["seconds"] for row in result["comparison"]["rows"])
+    return float(result["scores"]["seconds"] if "scores" in result else step["seconds"])
+
+
 def _scores(comparison: dict[str, Any]) -> dict[str, Any]:
-    kept = ("model", "protocol", "accuracy", "low", "high", "class_mean", "train_pictures", "test_pictures", "settings")
+    left_out = {"class_accuracies", "right", "tried"}
     return {
-        "rows": [{name: row[name] for name in kept} for row in comparison["rows"]],
+        "rows": [{name: value for name, value in row.items() if name not in left_out} for row in comparison["rows"]],
         "gains": comparison["gains"],
     }
-
-
-def curve(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over the seeds for each number of labels, start and protocol."""
-    found: dict[tuple[int | None, str, str], list[tuple[float, float, float | None]]] = {}
-    for point in points:
-        gains = {(gain["model"], gain["protocol"]): gain["points"] for gain in point["gains"]}
-        for row in point["rows"]:
-            start = row["model"].rstrip("0123456789")
-            gain = gains.get((row["model"], row["protocol"]))
-            scores = (100 * row["accuracy"], 100 * row["class_mean"], gain)
-            found.setdefault((point["labelled"], start, row["protocol"]), []).append(scores)
-    return [
-        {
-            "labelled": labelled,
-            "start": start,
-            "protocol": protocol,
-            "accuracy": _spread([score[0] for score in scores]),
-            "class_mean": _spread([score[1] for score in scores]),
-            "gain": _spread([score[2] for score in scores if score[2] is not None]),
-        }
-        for (labelled, start, protocol), scores in found.items()
-    ]
-
-
-def _spread(values: list[float]) -> dict[str, Any] | None:
-    if not values:
-        return None
-    mean, sd = mean_and_sd(values)
-    return {"mean": mean, "sd": sd, "values": values}
 
 
 if __name__ == "__main__":

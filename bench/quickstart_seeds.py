@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import tagwise
-from bench.record import write_record
+from bench.record import spread, write_record
 from tagwise.base.devices import choose_device
 from tagwise.base.settings import to_plain
-from tagwise.measure.intervals import mean_and_sd
 from tagwise.transfer.comparison import Arena, judge_training
 from tagwise.transfer.drawn import EPOCHS, drawn_scratch
 from tagwise.transfer.records import SCRATCH, Comparison
@@ -56,17 +55,17 @@ def summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
     for row in runs[0]["rows"]:
         entry = f"{row['model']}/{row['protocol']}"
         accuracies = [100 * _find(run["rows"], row)["accuracy"] for run in runs]
-        summary[entry] = {"accuracy": _spread(accuracies)}
+        summary[entry] = {"accuracy": spread(accuracies)}
         if row["model"] != SCRATCH:
-            summary[entry]["gain"] = _spread([_find(run["gains"], row)["points"] for run in runs])
-            summary[entry]["gain_over_longer"] = _spread(
+            summary[entry]["gain"] = spread([_find(run["gains"], row)["points"] for run in runs])
+            summary[entry]["gain_over_longer"] = spread(
                 [100 * (_find(run["rows"], row)["accuracy"] - run["longer_scratch"]["accuracy"]) for run in runs]
             )
-    summary["scratch, longer"] = {"accuracy": _spread([100 * run["longer_scratch"]["accuracy"] for run in runs])}
+    summary["scratch, longer"] = {"accuracy": spread([100 * run["longer_scratch"]["accuracy"] for run in runs])}
     chosen = [_find(run["rows"], run["chosen_by_hold_out"])["accuracy"] for run in runs]
     summary["chosen by hold-out"] = {
-        "gain": _spread([run["chosen_by_hold_out"]["points"] for run in runs]),
-        "gain_over_longer": _spread(
+        "gain": spread([run["chosen_by_hold_out"]["points"] for run in runs]),
+        "gain_over_longer": spread(
             [100 * (found - run["longer_scratch"]["accuracy"]) for found, run in zip(chosen, runs, strict=True)]
         ),
     }
@@ -76,17 +75,12 @@ def summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
             100 * (_find(run["rows"], laws["sqrt"])["accuracy"] - _find(run["rows"], laws["natural"])["accuracy"])
             for run in runs
         ]
-        summary[f"sqrt less natural/{protocol}"] = {"gain": _spread(values)}
+        summary[f"sqrt less natural/{protocol}"] = {"gain": spread(values)}
     return summary
 
 
 def _find(entries: list[dict[str, Any]], like: dict[str, Any]) -> dict[str, Any]:
     return next(e for e in entries if (e["model"], e["protocol"]) == (like["model"], like["protocol"]))
-
-
-def _spread(values: list[float]) -> dict[str, Any]:
-    mean, sd = mean_and_sd(values)
-    return {"mean": mean, "sd": sd, "values": values}
 
 
 def main() -> None:

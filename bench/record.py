@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tagwise.base.files import write_json
+from tagwise.measure.intervals import mean_and_sd
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "docs" / "results"
+
+
+def read_record(name: str) -> dict[str, Any] | None:
+    """A record, None where it was not made."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
 def write_record(name: str, results: Any, *, packages: tuple[str, ...]) -> Path:
@@ -29,6 +38,19 @@ def write_record(name: str, results: Any, *, packages: tuple[str, ...]) -> Path:
     path = RESULTS / f"{name}.json"
     write_json(path, {**provenance(packages), "results": results})
     return path
+
+
+def spread(values: Sequence[float]) -> dict[str, Any] | None:
+    """Values over seeds with their mean and standard deviation; None of nothing."""
+    if not values:
+        return None
+    mean, sd = mean_and_sd(values)
+    return {"mean": mean, "sd": sd, "values": list(values)}
+
+
+def machine(record: dict[str, Any]) -> str:
+    """What a record was measured on, in words."""
+    return f"{record['hardware']['cores']} cores of {record['hardware']['processor']}"
 
 
 def provenance(packages: tuple[str, ...]) -> dict[str, Any]:

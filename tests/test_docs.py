@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tagwise
-from bench import write_docs
+from bench import curve_docs, curves, record, write_docs
 from tests.conftest import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md"]
@@ -23,6 +25,61 @@ COMMAND = re.compile(r"^\$?\s*(tagwise [a-z].*)$", re.MULTILINE)
 def test_w20_generated_parts_are_what_the_records_say(page: Path) -> None:
     fresh = write_docs.pages()[page]
     assert page.read_text("utf-8") == fresh, "run: python -m bench.write_docs"
+
+
+def test_drawings_say_what_the_records_say() -> None:
+    """Their words, not their bytes: another matplotlib may set a line a little aside."""
+    letters = re.compile(r">([^<]+)<")
+    for path, fresh in curve_docs.drawings().items():
+        assert letters.findall(path.read_text("utf-8")) == letters.findall(fresh), "run: python -m bench.write_docs"
+
+
+def curve_record() -> dict[str, Any]:
+    """What bench.curves leaves of two seeds, each with 5 and with all 7.5 labelled pictures a class of 4 classes."""
+    points = []
+    for seed in (0, 1):
+        for labelled, pictures, own in ((5, 20, 0.6), (None, 30, 0.4 - 0.01 * seed)):
+            scores = {"scratch": 0.5, f"tags{seed}": own}
+            facts = {"protocol": "train", "train_pictures": pictures, "test_pictures": 400, "settings": {}}
+            rows = [
+                {**facts, "model": model, "accuracy": value, "low": value, "high": value, "class_mean": value}
+                for model, value in scores.items()
+            ]
+            points_over = 100 * (own - 0.5)
+            gain = {"model": f"tags{seed}", "protocol": "train", "points": points_over, "low": -99.0, "high": 99.0}
+            points.append({"seed": seed, "labelled": labelled, "rows": rows, "gains": [gain]})
+    commands = ["gather a.csv -o a --separator ;", "compare a --model b -o c", "compare a --model b -o d"]
+    return {
+        "hardware": {"cores": 2, "processor": "a processor"},
+        "results": {
+            "split": {"pictures": 1234, "found_fraction": 0.5},
+            "points": points,
+            "commands": [{"command": f"tagwise {line}", "seconds": 60.0} for line in commands],
+            "minutes": 3.0,
+        },
+    }
+
+
+def test_a_curve_stands_in_the_results_as_soon_as_its_record_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(curve_docs, "RESULTS", tmp_path)
+    assert (curve_docs.curve_sections(), curve_docs.drawings()) == ("", {})
+    (tmp_path / "curve_clothing.json").write_text(json.dumps(curve_record()), encoding="utf-8")
+    text = curve_docs.curve_sections()
+    assert text.startswith("## Real tags: `python -m bench.curves ROAD FOLDER_WITH_DATA`")
+    assert "### Shop photos to amateur photos: `clothing`" in text
+    assert "tags by fine-tuning paid with 5 and cost with 8." in text
+    assert "| 8 | tags by fine-tuning | 39.5 ± 0.7 | 39.5 ± 0.7 | -10.5 ± 0.7 | 2 |" in text
+    assert "pictures: 1,234; found: 50.0%" in text
+    assert "tagwise gather a.csv -o a --separator ';'\ntagwise compare a --model b -o c\n```" in text
+    assert "3 min 00 s in all on 2 cores of a processor: gather 1 min 00 s, compare 2 min 00 s" in text
+    assert list(curve_docs.drawings()) == [tmp_path / "curve_clothing.svg"]
+
+
+def test_every_road_of_the_benchmark_has_its_words() -> None:
+    assert set(curve_docs.ROADS) == set(curves.ROADS)
 
 
 def commands(page: Path) -> list[str]:

@@ -21,7 +21,6 @@ from tagwise.base.files import (
     TEMPORARY_PREFIX,
     FolderLock,
     claim_alone,
-    claim_folder,
     harmless,
     open_atomically,
     read_json,
@@ -143,16 +142,16 @@ def test_a_new_folder_is_ours(tmp_path: Path, there: str) -> None:
         folder.mkdir(parents=True)
     if there == "an abandoned temporary file":
         (folder / ".tagwise-partial-abc").touch()
-    claim_folder(folder, "plan.json")
+    claim_alone(folder, "plan.json")
     assert folder.is_dir()
 
 
 def test_a_folder_of_ours_stays_until_overwrite(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}")
     (tmp_path / "log.jsonl").write_text("")
-    claim_folder(tmp_path, "plan.json")
+    claim_alone(tmp_path, "plan.json")
     assert names(tmp_path) == ["log.jsonl", "plan.json"]
-    claim_folder(tmp_path, "plan.json", overwrite=True)
+    claim_alone(tmp_path, "plan.json", overwrite=True)
     assert names(tmp_path) == []
 
 
@@ -160,13 +159,13 @@ def test_what_a_killed_process_left_half_written_goes_when_the_folder_is_claimed
     kept = ["checkpoints/8.pt", "plan.json"]
     for name in (*kept, f"{TEMPORARY_PREFIX}a", f"checkpoints/{TEMPORARY_PREFIX}b"):
         write_text(tmp_path / name, name)
-    claim_folder(tmp_path, "plan.json")
+    claim_alone(tmp_path, "plan.json")
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == kept
 
 
 def test_a_process_that_was_killed_before_its_marker_stood_leaves_the_folder_free(tmp_path: Path) -> None:
     write_text(tmp_path / f"{TEMPORARY_PREFIX}a", "half of it")
-    claim_folder(tmp_path, "plan.json")
+    claim_alone(tmp_path, "plan.json")
     assert names(tmp_path) == []
 
 
@@ -175,9 +174,9 @@ def test_what_is_not_ours_is_never_taken(tmp_path: Path, overwrite: bool) -> Non
     (tmp_path / "thesis.tex").write_text("years of work")
     (tmp_path / f"{TEMPORARY_PREFIX}a").write_text("somebody's")
     with pytest.raises(UsageError, match=r"holds something else \(no plan\.json, but thesis\.tex\)"):
-        claim_folder(tmp_path, "plan.json", overwrite=overwrite)
+        claim_alone(tmp_path, "plan.json", overwrite=overwrite)
     with pytest.raises(UsageError, match=r"thesis\.tex is a file; give -o a folder"):
-        claim_folder(tmp_path / "thesis.tex", "plan.json", overwrite=overwrite)
+        claim_alone(tmp_path / "thesis.tex", "plan.json", overwrite=overwrite)
     assert names(tmp_path) == [f"{TEMPORARY_PREFIX}a", "thesis.tex"]
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -185,7 +184,7 @@ def test_what_is_not_ours_is_never_taken(tmp_path: Path, overwrite: bool) -> Non
 def test_a_folder_that_cannot_be_made_is_a_named_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TagwiseError, match="cannot be written"):
-        claim_folder(tmp_path / "file" / "run", "plan.json")
+        claim_alone(tmp_path / "file" / "run", "plan.json")
 
 
 def test_two_processes_never_write_into_one_folder(tmp_path: Path) -> None:
@@ -214,3 +213,11 @@ def test_a_folder_claimed_anew_is_locked_too(tmp_path: Path) -> None:
     ):
         FolderLock(tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_process_that_is_kept_out_removes_nothing_of_the_one_inside(tmp_path: Path) -> None:
+    with claim_alone(tmp_path, "run.json"):
+        write_text(tmp_path / f"{TEMPORARY_PREFIX}checkpoint", "half of it")
+        with pytest.raises(UsageError, match="Another process"):
+            claim_alone(tmp_path, "run.json")
+        assert names(tmp_path) == [f"{TEMPORARY_PREFIX}checkpoint"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tagwise.corpus.intake import BUCKETS, Rules, Verdict, judge_posts
+from tagwise.corpus.intake import ALL_DECODED, BUCKETS, Rules, Verdict, judge_posts
 from tagwise.corpus.post import Post
+from tagwise.corpus.survey import survey_posts
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
@@ -114,22 +115,29 @@ def test_headers_alone_give_the_size_and_say_so(tmp_path: Path, draw: Callable[.
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:-20])
     (tmp_path / "no.png").write_bytes(b"<html>")
     posts = [post(path, "x") for path in (good, tmp_path / "cut.png", tmp_path / "no.png")]
-    judged = [verdict for _, verdict in judge_posts(posts, Rules(decoded_fraction=0.0))]
+    judged = [verdict for _, verdict in judge_posts(posts, Rules(decoded_below=0))]
     assert [verdict.bucket for verdict in judged] == ["used", "used", "damaged"]
     assert (judged[0].width, judged[0].height, judged[0].notes) == (20, 12, ("header alone was read",))
 
 
-def test_a_share_is_decoded_and_always_the_same(tmp_path: Path, draw: Callable[..., Path]) -> None:
+def test_as_many_as_asked_are_decoded(tmp_path: Path, draw: Callable[..., Path]) -> None:
     path = draw(tmp_path / "a.png")
-    posts = [post(path, "x", key=str(number)) for number in range(400)]
+    posts = [post(path, "x", key=str(number)) for number in range(60)]
+    rules = Rules(decoded_below=survey_posts(posts, decoded=20).decoded_below)
+    assert [verdict.is_decoded for _, verdict in judge_posts(posts, rules)].count(True) == 20
 
-    def decoded() -> list[bool]:
-        return [
-            not verdict.notes[-1].startswith("header") for _, verdict in judge_posts(posts, Rules(decoded_fraction=0.3))
-        ]
 
-    assert decoded() == decoded()
-    assert 80 < sum(decoded()) < 160
+def test_a_verdict_holds_where_it_looked_as_closely_as_is_asked_now(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    """A broken picture with a whole header is used where headers are asked, damaged where all is."""
+    path = draw(tmp_path / "cut.png")
+    path.write_bytes(path.read_bytes()[:60])
+    for first, then in ((0, ALL_DECODED), (ALL_DECODED, 0)):
+        [(_, before)] = judge_posts([post(path, "x")], Rules(decoded_below=first))
+        known = {before.stamp: before}
+        [(_, after)] = judge_posts([post(path, "x")], Rules(decoded_below=then, known=known))
+        assert (before.bucket, after.bucket) == (("used", "damaged") if then else ("damaged", "used"))
+        [(_, again)] = judge_posts([post(path, "x")], Rules(decoded_below=first, known=known))
+        assert again is before
 
 
 def test_a_table_of_tags_alone_has_no_picture_to_read() -> None:

@@ -15,8 +15,9 @@ import pytest
 
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.corpus.readers import open_source
-from tagwise.corpus.readers.addresses import expand_ranges, public
+from tagwise.corpus.readers.patterns import expand_ranges
 from tagwise.corpus.readers.tables import Columns
+from tagwise.pixels.addresses import public
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -194,6 +195,23 @@ def test_a_locked_database_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
             open_table(path, Columns())
 
 
+def test_a_database_with_a_log_is_read_without_a_file_being_laid_beside_it(tmp_path: Path) -> None:
+    """Closed, SQLite would make the log's files anew; while a program writes it, what stands in the log is read."""
+    path = write_sqlite(tmp_path / "t.sqlite", ROWS, "one")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    tmp_path.chmod(0o500)
+    try:
+        assert len(facts(open_table(path, Columns(picture="image")))) == len(ROWS)
+        assert [file.name for file in tmp_path.iterdir()] == ["t.sqlite"]
+    finally:
+        tmp_path.chmod(0o700)
+    with closing(sqlite3.connect(path)) as writing:
+        writing.execute("DELETE FROM one WHERE rowid > 10")
+        writing.commit()
+        assert len(facts(open_table(path, Columns(picture="image")))) == 10
+
+
 def test_bytes_in_a_database_are_named_by_a_key(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "t.sqlite")) as connection, connection:
         connection.execute("CREATE TABLE t (name, id, data BLOB, tags)")
@@ -305,6 +323,19 @@ def test_any_damage_is_one_sentence(tmp_path: Path, form: str) -> None:
                 list(source.posts())
             except TagwiseError as refusal:
                 assert path.name in str(refusal)  # noqa: PT017 - it may be read too
+
+
+def test_offsets_that_point_outside_a_dataset_are_refused_and_not_followed(tmp_path: Path) -> None:
+    """Pyarrow believes them and crashes."""
+    rows = [{"image": {"bytes": b"p", "path": f"{number}.png"}, "tags": f"tag{number};x"} for number in range(4)]
+    folder = write_dataset(tmp_path / "d", rows, shards=1)
+    file = folder / "data-00000-of-00001.arrow"
+    offsets, wild = np.array([0, 6, 12, 18, 24], "<i4"), np.array([0, 6, 2**30, 2**30 + 6, 24], "<i4")
+    content = file.read_bytes()
+    assert content.count(offsets.tobytes()) == 1
+    file.write_bytes(content.replace(offsets.tobytes(), wild.tobytes()))
+    with pytest.raises(DataRefused, match=r"data-00000-of-00001\.arrow cannot be read"):
+        list(open_dataset(folder, Columns()).posts())
 
 
 @pytest.mark.parametrize(

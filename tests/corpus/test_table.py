@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.files import harmless
 from tagwise.corpus.intake import Verdict, judge_posts
 from tagwise.corpus.post import Post
-from tagwise.corpus.table import Corpus, commit_corpus, digest_posts, write_corpus
+from tagwise.corpus.table import Corpus
+from tagwise.corpus.writer import commit_corpus, write_corpus
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_an_empty_corpus_can_be_read(tmp_path: Path) -> None:
 
 
 def test_tables_longer_than_one_row_group_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tagwise.corpus.table._FLUSH_ROWS", 3)
+    monkeypatch.setattr("tagwise.corpus.writer._FLUSH_ROWS", 3)
     corpus = written(tmp_path, [(post(number, f"t{number % 4}", "all"), USED) for number in range(10)])
     table = corpus.tag_table()
     assert sorted(table.raw) == ["all", "t0", "t1", "t2", "t3"]
@@ -132,14 +133,6 @@ def test_the_digest_is_the_content_not_the_place(tmp_path: Path, draw: Callable[
 
     assert digest("one") == digest("two")
     assert len({digest("one"), digest("three", level=2), digest("four", tag="y")}) == 3
-
-
-@settings(max_examples=50)
-@given(left=st.lists(st.text(max_size=3), max_size=3), right=st.lists(st.text(max_size=3), max_size=3))
-def test_different_tags_have_different_source_digests(left: list[str], right: list[str]) -> None:
-    digests = {tuple(tags): digest_posts(iter([post(0, *tags)])) for tags in (left, right)}
-    assert len(set(digests.values())) == len(digests)
-    assert all(count == 1 for count, _ in digests.values())
 
 
 def test_bytes_are_copied_into_shards_that_anybody_can_read(tmp_path: Path, draw: Callable[..., Path]) -> None:

@@ -229,14 +229,22 @@ def test_tags_come_from_the_words_of_captions(here: Path) -> None:
 
 
 def test_a_table_of_tags_alone_needs_no_pictures(here: Path) -> None:
-    path = table(here, [("user", "where", "tags"), ("ann", "./p//1.jpg", "x;y"), ("bob", "", "z;w")])
+    path = table(here, [("user", "where", "tags"), ("ann", "./p//1.jpg", "x;y"), ("bob", "2.jpg", "z;w")])
     posts = list(opened(path, pictures=False).posts())
     assert [(post.key, post.picture, post.owner) for post in posts] == [
         ("p/1.jpg", None, "ann"),
-        ("row 2", None, "bob"),
+        ("2.jpg", None, "bob"),
     ]
     (here / "one.csv").write_text("tags\nx;y\n", "utf-8")
     assert [post.key for post in opened(here / "one.csv", pictures=False).posts()] == ["row 1"]
+
+
+def test_tags_alone_are_named_by_a_column_of_other_texts_in_every_row_else_by_their_row(here: Path) -> None:
+    """A category or a count that comes again is no key: all but its first post would be duplicates."""
+    rows = [("kind", "count", "note", "tags"), ("x", "9", "n", "a;b"), ("x", "7", "", "c;d")]
+    assert [post.key for post in opened(table(here, rows), tags="tags", pictures=False).posts()] == ["row 1", "row 2"]
+    named = [("kind", "slug", "tags"), ("x", "n", "a;b"), ("x", "m", "c;d")]
+    assert [post.key for post in opened(table(here, named), tags="tags", pictures=False).posts()] == ["n", "m"]
 
 
 def test_addresses_are_not_joined_to_the_folder(here: Path) -> None:

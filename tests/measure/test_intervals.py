@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused
-from tagwise.measure.intervals import Z_95, mcnemar_exact, mean_and_sd, paired_difference, wilson
+from tagwise.measure.intervals import Z_95, mcnemar_exact, mean_and_sd, mean_interval, paired_difference, wilson
 from tests.references.sampling import goldens
 
 
@@ -94,3 +95,17 @@ def test_paired_interval_covers_the_truth_19_times_of_20() -> None:
 def test_unpaired_nets_are_refused(sizes: tuple[int, int]) -> None:
     with pytest.raises(DataRefused, match="cannot be paired"):
         paired_difference(np.zeros(sizes[0], np.bool_), np.zeros(sizes[1], np.bool_))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 11, 30, 200])
+def test_the_interval_of_a_mean_over_seeds_is_students(count: int) -> None:
+    values = np.random.default_rng(count).normal(3, 2, count)
+    point = scipy.stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count)
+    low, high = mean_interval(values.tolist())
+    assert (high - low) / 2 == pytest.approx(point, rel=2e-3)
+    assert (high + low) / 2 == pytest.approx(values.mean())
+
+
+def test_one_seed_has_no_interval() -> None:
+    with pytest.raises(DataRefused, match="at least two seeds"):
+        mean_interval([3.0])

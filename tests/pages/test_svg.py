@@ -64,3 +64,27 @@ def test_a_drawing_has_the_width_of_its_screen() -> None:
     assert 'viewBox="0 0 860 120"' in wide
     assert 'viewBox="0 0 340 240"' in narrow
     assert parsed(wide).get("aria-label") == 'a "quoted" description'
+
+
+def test_a_drawing_stands_for_itself_with_its_legend_in_light_and_dark(hostile_report: Report, hostile: str) -> None:
+    blocks = hostile_report.sections[0].blocks
+    charts = [block for block in blocks if isinstance(block, Chart) and block.keys and block.keys[0].mark == "line"]
+    assert charts
+    for chart in charts:
+        text = svg.standalone(chart)
+        root = parsed(text)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert {element.tag.rpartition("}")[2] for element in root.iter()} == {
+            "svg",
+            "style",
+            "rect",
+            "path",
+            "text",
+            "g",
+        }
+        drawn = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert [name for name in drawn if name.startswith(hostile[:20])]
+        assert "\x00" not in text
+        assert "prefers-color-scheme: dark" in text
+        assert all(f"--{name}:" in text for name in re.findall(r"var\(--(\w+)", text))
+        assert root.get("aria-label")

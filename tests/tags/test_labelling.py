@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,17 +35,23 @@ def table_of(pictures: list[list[str]], owners: list[int] | None = None) -> TagT
 
 
 def shuffled(table: TagTable, seed: int) -> TagTable:
-    """The same entries in another order, the raw tags numbered otherwise."""
+    """The same entries in another order, the raw tags and the persons numbered otherwise."""
     generator = np.random.default_rng(seed)
     entries, names = generator.permutation(len(table.rows)), generator.permutation(len(table.raw))
-    place = np.argsort(names)
+    place, person = np.argsort(names), generator.permutation(3)
     return TagTable(
         pictures=table.pictures,
         rows=table.rows[entries],
         raw_ids=place[table.raw_ids[entries]],
         raw=[table.raw[index] for index in names],
-        owners=None if table.owners is None else table.owners[entries],
+        owners=None if table.owners is None else person[table.owners[entries]],
     )
+
+
+def renumbered(table: TagTable, seed: int) -> TagTable:
+    """The same pictures in another order, as a shuffled source gives them."""
+    pictures = np.random.default_rng(seed).permutation(table.pictures)
+    return replace(table, rows=pictures[table.rows])
 
 
 def fate_of(labelling: Labelling) -> dict[str, str]:
@@ -93,7 +100,7 @@ def test_w4_shuffled_input_gives_the_same_space_and_assignment(
     table: TagTable, options: LabelOptions, seed: int
 ) -> None:
     first, second = build_label_space(table, options), build_label_space(shuffled(table, seed), options)
-    assert first.space == second.space
+    assert first.space == second.space == build_label_space(renumbered(table, seed), options).space
     assert first.space.digest == second.space.digest
     assert first.assignment.ids.tolist() == second.assignment.ids.tolist()
     assert first.assignment.offsets.tolist() == second.assignment.offsets.tolist()
@@ -276,7 +283,6 @@ def test_digest_tells_other_tables_apart() -> None:
         build_label_space(table).space.table_digest
         for table in (
             table_of([["a"], ["b"]]),
-            table_of([["b"], ["a"]]),
             table_of([["a", "b"], []]),
             table_of([["a", "a"], ["b"]]),
             table_of([["a"], ["b"], []]),
@@ -285,4 +291,4 @@ def test_digest_tells_other_tables_apart() -> None:
             table_of([["a"], ["b"]], owners=[0, 0]),
         )
     }
-    assert len(digests) == 8
+    assert len(digests) == 7

@@ -259,7 +259,7 @@ def test_the_better_plan_is_tried_longer_and_folds_keep_its_epochs(
 ) -> None:
     """Of 36 pictures each fold fits on 24, so it sees two thirds as many."""
     seen: list[tuple[float, int, int]] = []
-    whole = comparison.train_classes
+    whole = train_classes
 
     def watched(plan: Plan, images_NHWC: Any, *rest: Any, **more: Any) -> Any:
         seen.append((plan.rate_per_256, plan.images, len(images_NHWC)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import random
@@ -12,15 +13,20 @@ import signal
 import struct
 import subprocess
 import sys
+import tarfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from tagwise.base.files import TEMPORARY_PREFIX, sha256_of_file
+from tagwise.corpus.intake import judge_posts
 from tagwise.corpus.table import Corpus
 from tests.verbs.road import SMALL, Done, Road, tagwise
 
@@ -143,6 +149,163 @@ def test_pictures_that_went_after_gathering_are_not_trained_on_as_black(
     pretrain = ("pretrain", tmp_path / "corpus", "--labels", tmp_path / "space.json", "-o", tmp_path / "run")
     done = here(*pretrain, "--images", "64", *SMALL)
     one_sentence(done, 3, "1 of 20 pictures", "can no longer be read", "3.png", "gather it again with --overwrite")
+
+
+# ---------------------------------------------------------------- sources
+
+CSV = "picture,tags\na.png,x;y\nb.png,y;z\n"
+TAGGED = b'{"tags": ["x"]}'
+
+
+def parquet(folder: Path) -> None:
+    pq.write_table(pa.table({"picture": ["a.png", "b.png"], "words": ["x;y", "y;z"]}), folder / "t.parquet")
+
+
+def tar(folder: Path, *names: str, kind: bytes = tarfile.REGTYPE) -> None:
+    with tarfile.open(folder / "t.tar", "w") as archive:
+        for name in names:
+            archive.add(folder / "a.png", f"{name}.png")
+            about = tarfile.TarInfo(f"{name}.json")
+            about.size = len(TAGGED)
+            archive.addfile(about, io.BytesIO(TAGGED))
+        if kind != tarfile.REGTYPE:
+            about = tarfile.TarInfo("link.png")
+            about.type, about.linkname = kind, "/etc/passwd"
+            archive.addfile(about)
+
+
+def cut_tar(folder: Path) -> None:
+    tar(folder, "0", "1", "2")
+    content = (folder / "t.tar").read_bytes()
+    (folder / "t.tar").write_bytes(content[: 512 * 7 + 100])
+
+
+BAD_SOURCES: dict[str, tuple[Callable[[Path], object], tuple[str, ...], int, str]] = {
+    "a missing file": (lambda _: None, ("none.csv",), 2, "the nearest folder that is there is"),
+    "a glob that matches nothing": (lambda _: None, ("*.jpg",), 2, "Nothing matches"),
+    "an unknown column": (lambda at: (at / "t.csv").write_text(CSV), ("t.csv", "--tags-column", "tgas"), 2, "is tags"),
+    "no tag in the column": (
+        lambda at: (at / "t.csv").write_text("picture,tags\na.png,\nb.png,\n"),
+        ("t.csv",),
+        3,
+        "2 untagged",
+    ),
+    "a wrong encoding": (
+        lambda at: (at / "t.csv").write_bytes(f"{CSV}c.png,b\u00e4r\n".encode("latin-1")),
+        ("t.csv",),
+        3,
+        "no UTF-8 text",
+    ),
+    "UTF-16": (lambda at: (at / "t.csv").write_bytes(CSV.encode("utf-16")), ("t.csv",), 3, "no UTF-8 text"),
+    "ragged rows": (
+        lambda at: (at / "t.csv").write_text(f"{CSV}c.png,x,y\n"),
+        ("t.csv",),
+        3,
+        "line 4: 3 cells under 2",
+    ),
+    "an open quote": (lambda at: (at / "t.csv").write_text(f'{CSV}c.png,"x\n'), ("t.csv",), 3, "line 4"),
+    "mixed separators": (
+        lambda at: (at / "t.csv").write_text("picture\ttags\na.png\tx;y\nb.png\tx,y\n"),
+        ("t.csv",),
+        2,
+        "separated in more than one way",
+    ),
+    "a parquet without the column": (parquet, ("t.parquet", "--tags-column", "tags"), 2, "no column 'tags'"),
+    "a foreign database": (
+        lambda at: (at / "t.sqlite").write_bytes(b"SQLite, but no" * 99),
+        ("t.sqlite",),
+        3,
+        "cannot be read as SQLite",
+    ),
+    "a tar cut in the middle": (cut_tar, ("t.tar",), 3, "is damaged or cut off from byte"),
+    "an absolute name in a tar": (lambda at: tar(at, "0", "/1"), ("t.tar",), 3, "lead out of the tar"),
+    "a name with .. in a tar": (lambda at: tar(at, "0", "../1"), ("t.tar",), 3, "lead out of the tar"),
+    "a link in a tar": (lambda at: tar(at, "0", kind=tarfile.SYMTYPE), ("t.tar",), 3, "first link.png"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_SOURCES)
+def test_p2_a_bad_source_is_one_sentence_and_leaves_nothing(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    write, arguments, code, told = BAD_SOURCES[what]
+    for level, name in enumerate(("a.png", "b.png", "c.png")):
+        Image.new("L", (20, 20), level).save(tmp_path / name)
+    write(tmp_path)
+    there = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    one_sentence(here("gather", *arguments, "-o", tmp_path / "corpus"), code, told)
+    assert set(tmp_path.rglob("*")) - {*there} <= {tmp_path / "corpus-skipped.csv"}
+
+
+def test_p7_everything_odd_in_one_table_is_counted_once_and_listed(here: Here, tmp_path: Path) -> None:
+    """A byte order mark, odd names, equal names, tags of every kind and number."""
+    names = ("a b.png", "a:b.png", 'quo"te.png', "new\nline.png", "\u05e9\u05dc\u05d5\u05dd.png", "h.png", "m.png")
+    long, many = "x" * 10_000, ";".join(f"tag {number}" for number in range(100_000))
+    cells = (
+        "\U0001f43b;bear",
+        "\u05e9\u05dc\u05d5\u05dd;bear",
+        "=1+1;bear",
+        "<b>bold</b>;bear",
+        "\x1b[31m;bear",
+        long,
+        many,
+    )
+    for level, name in enumerate(names):
+        Image.new("L", (20, 20), level).save(tmp_path / name)
+    with (tmp_path / "t.csv").open("w", encoding="utf-8-sig", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(("picture", "tags", "owner"))
+        writer.writerows((name, cell, "ann") for name, cell in zip(names, cells, strict=True))
+        writer.writerows([("./h.png", "bear;twice", ""), ("gone.png", "bear", ""), ("a b.png", "", "eve")])
+    (tmp_path / "opt_out.txt").write_text("eve\n")
+    table = ("gather", tmp_path / "t.csv", "--separator", ";", "--opt-out", tmp_path / "opt_out.txt")
+    done = here(*table, "-o", tmp_path / "corpus", "--max-skipped-fraction", "0.5", "--json")
+    assert done.code == 0, done.err
+    safe_on_a_terminal(done.err)
+    record = done.json["record"]
+    assert {name: count for name, count in record["buckets"].items() if count} == {
+        "used": 7,
+        "missing": 1,
+        "duplicate": 1,
+        "opted out": 1,
+    }
+    assert record["tags"] == 2 * 5 + 1 + 100_000
+    with (tmp_path / "corpus" / "skipped.csv").open(encoding="utf-8", newline="") as handle:
+        listed = [(row["key"], row["bucket"], bool(row["reason"])) for row in csv.DictReader(handle)]
+    assert listed == [("h.png", "duplicate", True), ("gone.png", "missing", True), ("a b.png", "opted out", True)]
+    assert Corpus.open(tmp_path / "corpus").columns("key")["key"] == list(names)
+    page = (tmp_path / "corpus" / "card.html").read_text("utf-8")
+    assert len(page) < 2_000_000
+    assert "<b>bold</b>" not in page
+    made = here("labels", tmp_path / "corpus", "-o", tmp_path / "space.json", "--min-count", "2", "--json")
+    assert made.code == 0, made.err
+    assert sum(made.json["fates"].values()) == record["tags"]
+    assert made.json["labels"] == 1, "the bear alone is in five pictures"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_p7_pictures_that_vanish_while_they_are_gathered_are_counted_or_told(
+    photos: Path, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """After the sources were looked over; and after they were judged, before they are packed."""
+    victim = photos / "cat" / "3.png"
+
+    def vanishing(*arguments: Any, **named: Any) -> Iterator[Any]:
+        if not packed:
+            victim.unlink()
+        for post, verdict in judge_posts(*arguments, **named):
+            if packed and post.key == "cat/3.png":
+                victim.unlink()
+            yield post, verdict
+
+    monkeypatch.setattr("tagwise.corpus.gathering.judge_posts", vanishing)
+    done = here("gather", photos, "-o", tmp_path / "corpus", *(["--pack"] if packed else []))
+    if packed:
+        one_sentence(done, 3, "3.png is refused: there is no such file")
+        assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    else:
+        assert (done.code, done.out.splitlines()[0]) == (0, "19 of 20 pictures are used (1 missing)"), done.err
 
 
 # ---------------------------------------------------------------- labels and targets

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,11 @@ from tagwise.base.settings import from_plain
 from tagwise.corpus.card import Card, card_facts
 from tagwise.corpus.intake import Rules, Verdict, judge_posts
 from tagwise.corpus.post import Post
-from tagwise.corpus.table import Corpus, commit_corpus, write_corpus
+from tagwise.corpus.table import Corpus
+from tagwise.corpus.writer import commit_corpus, write_corpus
+from tagwise.pages.page import Table
 from tagwise.pixels.place import Place
-from tagwise.verbs.card_page import write_card
+from tagwise.verbs.card_page import card_report, write_card
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,6 +78,32 @@ def test_the_three_cards_say_the_same(corpus: Corpus) -> None:
         assert said in text
     assert "This is no guess at their language" in text
     assert "owner 3" not in page + text + (corpus.folder / "card.json").read_text("utf-8")
+
+
+def test_the_rules_are_told_in_words(corpus: Corpus) -> None:
+    rules = {"opt_out": "none", "licences": "all", "decode": "headers", "pack": "no", "max_skipped_fraction": "0.05"}
+    known = commit_corpus(corpus.folder, replace(corpus.record, rules=rules | {"of_another_version": "x"}))
+    report = card_report(card_facts(known), "corpus", [])
+    [table] = (block for block in report.sections[0].blocks if isinstance(block, Table) and block.columns[0] == "rule")
+    assert table.rows == [
+        ("owners and keys left alone", "none"),
+        ("licences allowed", "all"),
+        ("pictures decoded whole", "none: headers alone were read"),
+        ("pictures copied into the corpus", "no"),
+        ("pictures that may be damaged, missing or duplicate", "5.0%"),
+        ("of_another_version", "x"),
+    ]
+
+
+def test_a_source_is_told_in_words(corpus: Corpus) -> None:
+    form = {"source": "/home/ann/t.csv", "form": "CSV table", "opt_out": "leave", "pictures": "True"}
+    told = [("source", "t.csv"), ("form", "CSV table"), ("column of opt-outs", "leave"), ("with pictures", "yes")]
+    for count in (1, 2):
+        known = commit_corpus(corpus.folder, replace(corpus.record, forms=[form] * count))
+        report = card_report(card_facts(known), "corpus", [])
+        [table] = (one for one in report.sections[0].blocks if isinstance(one, Table) and one.columns[-1] == "read as")
+        numbers = [str(number) for number in range(1, count + 1)]
+        assert table.rows == (told if count == 1 else [(number, *row) for number in numbers for row in told])
 
 
 def test_p29_the_page_needs_no_network_and_no_script_and_is_small(corpus: Corpus) -> None:

@@ -16,8 +16,11 @@ import pytest
 from PIL import Image
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
+from tagwise.corpus import intake
 from tagwise.corpus.gathering import Gathering
-from tagwise.corpus.table import Corpus, CorpusWriter
+from tagwise.corpus.table import Corpus
+from tagwise.corpus.writer import CorpusWriter
+from tagwise.pixels.decode import DecodedPicture, decode
 from tagwise.pixels.place import Place
 from tagwise.verbs.gather import gather
 from tagwise.verbs.labels import labels
@@ -121,6 +124,64 @@ def test_p14_the_same_command_again_does_nothing(
     assert said.out == ""
 
 
+def test_a_card_that_could_not_be_written_is_written_next_time(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: Path) -> None:
+        raise TagwiseError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tagwise.verbs.card_page.write_card", full)
+        with pytest.raises(TagwiseError, match="full"):
+            gather([photos], tmp_path / "corpus")
+    assert gather([photos], tmp_path / "corpus").already
+    assert "nothing to do but its data card" in capsys.readouterr().err
+    gather([photos], tmp_path / "whole")
+    for name in ("card.html", "card.md", "card.json"):
+        whole = (tmp_path / "whole" / name).read_text("utf-8")
+        assert (tmp_path / "corpus" / name).read_text("utf-8") == whole.replace("of whole", "of corpus")
+    (tmp_path / "corpus" / "card.md").unlink()
+    assert gather([photos], tmp_path / "corpus").already
+    assert (tmp_path / "corpus" / "card.md").is_file()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_second_gathering_into_the_same_folder_is_refused(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """At its beginning, in the middle of the first, and while the first one writes its card."""
+    refused: list[str] = []
+
+    def second() -> None:
+        with pytest.raises(UsageError, match=r"Another process is writing into .*corpus; wait") as refusal:
+            gather([photos], tmp_path / "corpus", overwrite=overwrite)
+        refused.append(str(refusal.value))
+
+    def interleaved(name: str) -> None:
+        room, _, function = name.rpartition(".")
+        plain = getattr(sys.modules[room], function)
+
+        def both(*arguments: Any, **named: Any) -> Any:
+            second()
+            return plain(*arguments, **named)
+
+        monkeypatch.setattr(name, both)
+
+    gather([photos], tmp_path / "corpus")
+    before = (tmp_path / "corpus" / "pictures.parquet").read_bytes()
+    for name in (
+        "tagwise.corpus.survey.survey_posts",
+        "tagwise.corpus.gathering.judge_posts",
+        "tagwise.corpus.gathering._empty",
+        "tagwise.verbs.card_page.write_card",
+    ):
+        interleaved(name)
+    assert gather([photos], tmp_path / "corpus", overwrite=True).record.buckets["used"] == 20
+    assert len(refused) == 4
+    assert (tmp_path / "corpus" / "pictures.parquet").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "photos"]
+
+
 def test_p14_other_sources_exit_2_until_overwrite(photos: Path, tmp_path: Path) -> None:
     gather([photos], tmp_path / "corpus")
     (tmp_path / "t.csv").write_text("picture,tags\nphotos/cat/1.png,x\n")
@@ -195,6 +256,35 @@ def test_pictures_are_looked_at_as_closely_as_asked(photos: Path, tmp_path: Path
         gather([photos], tmp_path / "corpus", decode="some")
 
 
+def test_some_are_decoded_and_with_new_rows_new_ones_alone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is what a new gathering of all decodes."""
+    decoded: list[bytes] = []
+    monkeypatch.setattr("tagwise.verbs.card_page.write_card", lambda _: None)
+
+    def noted(content: bytes) -> DecodedPicture:
+        decoded.append(content)
+        return decode(content)
+
+    monkeypatch.setattr(intake, "decode", noted)
+    first = gather([photos], tmp_path / "corpus", decode="8").record
+    assert len(decoded) == 8 == 20 - first.notes["header alone was read"]
+    old = set(decoded)
+    for number in range(20):
+        Image.new("RGB", (32, 24), (0, number, 9)).save(photos / "dog" / f"new{number}.png")
+    decoded.clear()
+    updated = gather([photos], tmp_path / "corpus", decode="8").record
+    assert updated.rules == first.rules
+    assert updated.notes["header alone was read"] == 32
+    newly = set(decoded)
+    assert 0 < len(newly) < 8
+    decoded.clear()
+    assert gather([photos], tmp_path / "fresh", decode="8").record == updated
+    assert newly == set(decoded) - old
+    assert gather([photos], tmp_path / "corpus", decode="8").already
+
+
 def test_a_table_of_tags_alone_gives_labels_but_nothing_to_train_on(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("1\tx y\n2\tx\n")
     names = ["picture", "tags"]
@@ -248,6 +338,23 @@ def test_ctrl_c_leaves_an_old_corpus_alone_and_what_was_seen_is_known(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "photos"]
 
 
+def test_a_killed_gathering_goes_on(photos: Path, tmp_path: Path, reads: list[str]) -> None:
+    code = f"""
+import os, tagwise.corpus.journal
+from tagwise.corpus.writer import CorpusWriter
+from tagwise.verbs.gather import gather
+tagwise.corpus.journal.SECONDS = -1.0
+add, added = CorpusWriter.add, iter(range(100))
+CorpusWriter.add = lambda *post: os.kill(os.getpid(), 9) if next(added) == 12 else add(*post)
+gather([{str(photos)!r}], __import__("pathlib").Path({str(tmp_path / "corpus")!r}), workers=1)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=_source_path())
+    assert killed.returncode == -9, killed.stderr
+    assert gather([photos], tmp_path / "corpus").record.buckets["used"] == 20
+    assert 0 < len(reads) <= 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "photos"]
+
+
 def test_a_folder_in_other_use_is_never_taken(photos: Path, tmp_path: Path) -> None:
     for overwrite in (False, True):
         with pytest.raises(UsageError, match="holds something else"):
@@ -255,9 +362,13 @@ def test_a_folder_in_other_use_is_never_taken(photos: Path, tmp_path: Path) -> N
     assert len(list((photos / "cat").iterdir())) == 10
 
 
-def test_wrong_shares_and_no_source_exit_2(photos: Path, tmp_path: Path) -> None:
+def test_wrong_shares_no_worker_and_no_source_exit_2(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="0 to 1"):
         gather([photos], tmp_path / "corpus", max_skipped_fraction=5)
+    for workers in (0, -1):
+        with pytest.raises(UsageError, match=f"--workers is 1 thread or more, not {workers};"):
+            gather([photos], tmp_path / "corpus", workers=workers)
+    assert not (tmp_path / "corpus").exists()
     with pytest.raises(UsageError, match="nothing to gather"):
         gather([], tmp_path / "corpus")
 
@@ -277,6 +388,17 @@ def test_names_that_are_no_unicode_are_counted(photos: Path, tmp_path: Path) -> 
     except OSError:
         pytest.skip("this file system takes only Unicode names")
     assert gather([photos], tmp_path / "corpus").record.buckets["damaged"] == 1
+
+
+def test_lists_of_opt_outs_and_denied_tags_are_read_alike(photos: Path, tmp_path: Path) -> None:
+    """With the mark that some editors put first, and with spaces around."""
+    (tmp_path / "list.txt").write_text("\ufeffcat \n\n  cat/1.png\n", "utf-8")
+    gather([photos], tmp_path / "corpus", opt_out=tmp_path / "list.txt")
+    assert Corpus.open(tmp_path / "corpus").record.buckets["opted out"] == 1
+    made = labels(tmp_path / "corpus", tmp_path / "space.json", deny=tmp_path / "list.txt")
+    assert made.labels == 1
+    with pytest.raises(UsageError, match=r"--deny .*none\.txt cannot be read as text"):
+        labels(tmp_path / "corpus", tmp_path / "space.json", deny=tmp_path / "none.txt")
 
 
 def test_p6_real_shop_table_of_semicolon_tags(

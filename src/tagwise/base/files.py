@@ -104,36 +104,6 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def claim_folder(folder: Path, marker: str, *, overwrite: bool = False) -> None:
-    """Makes ``folder`` ours to write in: it is new, empty, or holds ``marker`` from before.
-
-    Args:
-        folder: Where a verb's ``-o`` points.
-        marker: The file that every folder of this kind holds, such as ``corpus.json``.
-        overwrite: Remove what an earlier run of the same kind left there first.
-
-    Raises:
-        UsageError: The folder holds something else, or is a file.
-    """
-    if folder.is_file():
-        raise UsageError(f"{folder} is a file; give -o a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
-        leftovers = [entry for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)]
-        if leftovers:
-            raise UsageError(
-                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); give -o a new or empty folder."
-            )
-    try:
-        if overwrite and folder.is_dir():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):  # of a process that was killed while it wrote
-            if leftover.is_file():
-                leftover.unlink()
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-
-
 class FolderLock:
     """Keeps other processes from writing into a folder for as long as this object, or its process, lives.
 
@@ -168,17 +138,42 @@ class FolderLock:
 
 
 def claim_alone(folder: Path, marker: str, *, overwrite: bool = False) -> FolderLock:
-    """Claims a folder as ``claim_folder`` does, and keeps other processes out of it.
+    """Makes ``folder`` ours to write in, and keeps other processes out of it: it is new, empty, or holds ``marker``.
+
+    Args:
+        folder: Where a verb's ``-o`` points.
+        marker: The file that every folder of this kind holds, such as ``corpus.json``.
+        overwrite: Remove what an earlier run of the same kind left there first.
 
     Raises:
-        UsageError: The folder holds something else, or another process is writing into it.
+        UsageError: The folder holds something else, is a file, or another process is writing into it.
     """
-    claim_folder(folder, marker)
-    lock = FolderLock(folder)
-    if overwrite:
-        claim_folder(folder, marker, overwrite=True)  # a new folder of the same name
+    try:
+        _make_ours(folder, marker)
         lock = FolderLock(folder)
+        if overwrite:
+            shutil.rmtree(folder)
+            folder.mkdir()
+            lock = FolderLock(folder)
+        for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):  # of a process that was killed while it wrote
+            if leftover.is_file():
+                leftover.unlink()
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     return lock
+
+
+def _make_ours(folder: Path, marker: str) -> None:
+    """Makes the folder, if it is new, empty, or holds ``marker`` from before."""
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; give -o a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
+        leftovers = [entry for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)]
+        if leftovers:
+            raise UsageError(
+                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); give -o a new or empty folder."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> TagwiseError:

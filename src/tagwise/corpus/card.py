@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tagwise.base.rng import stream
+from tagwise.corpus.readers.patterns import fixed_part
 from tagwise.corpus.table import SKIPPED
 from tagwise.corpus.tag_facts import TagFacts, number_keys, tag_facts
 from tagwise.corpus.tally import Part, Quantiles, fraction, parts, quantiles, ranked
+from tagwise.pixels.addresses import is_address
 from tagwise.tags.table import distinct_pairs
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class Card:
     read: int
     """Posts read."""
     forms: list[dict[str, str]]
-    """How each source was read."""
+    """How each source was read; of files on this machine the names alone, without the folders they are in."""
     rules: dict[str, str]
     """What was honoured besides."""
     buckets: list[Part]
@@ -114,7 +116,7 @@ def card_facts(corpus: Corpus) -> Card:
         version=record.version,
         digest=record.digest,
         read=record.read,
-        forms=record.forms,
+        forms=[_without_folders(form) for form in record.forms],
         rules=record.rules,
         buckets=parts(record.buckets, record.read),
         skipped_list=SKIPPED,
@@ -126,6 +128,12 @@ def card_facts(corpus: Corpus) -> Card:
         further_licences=max(0, len(licences) - _LICENCES),
         sample=_sample(table, columns["key"]),
     )
+
+
+def _without_folders(form: Mapping[str, str]) -> dict[str, str]:
+    """A card is passed on: where somebody keeps the files is nobody's business, and differs on every machine."""
+    paths = {name: form[name] for name in ("source", "lexicon") if name in form and not is_address(form[name])}
+    return {**form, **{name: path.removeprefix(fixed_part(path)) for name, path in paths.items()}}
 
 
 def _picture_facts(columns: Mapping[str, list[Any]], notes: Mapping[str, int]) -> PictureFacts | None:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tagwise.base.errors import DataRefused
-from tagwise.base.files import TEMPORARY_PREFIX, claim_folder
+from tagwise.base.files import TEMPORARY_PREFIX, FolderLock
 from tagwise.base.progress import progress, say
 from tagwise.corpus.intake import Rules, Verdict, judge_posts
 from tagwise.corpus.journal import read_journal, write_journal
 from tagwise.corpus.post import Post
 from tagwise.corpus.readers import Source
-from tagwise.corpus.table import MARKER, SKIPPED, Corpus, CorpusRecord, commit_corpus, write_corpus
+from tagwise.corpus.survey import Survey
+from tagwise.corpus.table import MARKER, SKIPPED, Corpus, CorpusRecord
+from tagwise.corpus.writer import commit_corpus, write_corpus
 
 
 def posts_of(sources: list[Source]) -> Iterator[Post]:
@@ -26,14 +28,16 @@ def posts_of(sources: list[Source]) -> Iterator[Post]:
 
 @dataclass(frozen=True, kw_only=True)
 class Gathering:
-    """One gathering, in a folder beside ``out`` that takes its place when everything is there."""
+    """One gathering, in a folder beside ``out`` that takes its place when everything is there.
+
+    One process at a time: the caller holds the lock of ``out``.
+    """
 
     sources: list[Source]
     out: Path
-    """Absolute."""
-    posts: int
-    """How many the sources have."""
-    source_digest: str
+    """Absolute; it exists."""
+    survey: Survey
+    """Of the sources' posts."""
     rules: Rules
     told: dict[str, str]
     """The rules as the record keeps them."""
@@ -41,11 +45,14 @@ class Gathering:
     max_skipped_fraction: float
     workers: int | None = None
 
-    def carry_out(self, before: Corpus | None) -> CorpusRecord:
+    def carry_out(self, before: Corpus | None) -> tuple[CorpusRecord, FolderLock]:
         """Writes the corpus.
 
         Args:
             before: The corpus that stands in ``out``.
+
+        Returns:
+            Its record, and the lock of the new folder in the place of the old one.
 
         Raises:
             DataRefused: Too many pictures are left out, or all.
@@ -55,43 +62,50 @@ class Gathering:
         met = read_journal(journal)
         if met:
             say(f"Going on: {len(met):,} pictures were looked at before.")
-        known = (before.verdicts() if before is not None and _looked_alike(before, self.told) else {}) | met
+        known = (before.verdicts() if before is not None else {}) | met
         shutil.rmtree(beside / "corpus", ignore_errors=True)
         try:
             record = self._write(beside / "corpus", journal, met, replace(self.rules, known=known))
-            self._place(beside / "corpus", record)
+            lock = self._place(beside / "corpus", record)
         except Exception:
             shutil.rmtree(beside, ignore_errors=True)
             raise
         shutil.rmtree(beside)
-        return record
+        return record, lock
 
     def _write(self, partial: Path, journal: Path, met: dict[str, Verdict], rules: Rules) -> CorpusRecord:
         with (
             write_journal(journal, met) as note,
             write_corpus(partial, packed=self.packed) as writer,
-            progress("gathering", self.posts) as ticker,
+            progress("gathering", self.survey.posts) as ticker,
         ):
             for post, verdict in judge_posts(posts_of(self.sources), rules, self.workers):
                 note(verdict)
                 writer.add(post, verdict)
                 ticker.advance()
         forms = [source.form() for source in self.sources]
-        return writer.record(forms=forms, rules=self.told, source_digest=self.source_digest)
+        return writer.record(forms=forms, rules=self.told, source_digest=self.survey.digest)
 
-    def _place(self, partial: Path, record: CorpusRecord) -> None:
+    def _place(self, partial: Path, record: CorpusRecord) -> FolderLock:
         if refusal := _refusal(record, self.max_skipped_fraction):
             listed = self.out.with_name(f"{self.out.name}-{SKIPPED}")
             shutil.copyfile(partial / SKIPPED, listed)
             raise DataRefused(f"{refusal}; the list is {listed}.")
         commit_corpus(partial, record)
-        claim_folder(self.out, MARKER, overwrite=True)
+        # The old folder stays, emptied and locked, until the new one, locked too, is renamed over it.
+        lock = FolderLock(partial)
+        _empty(self.out)
         partial.rename(self.out)
+        return lock
 
 
-def _looked_alike(before: Corpus, told: dict[str, str]) -> bool:
-    """Whether pictures were looked at as closely as is asked for now."""
-    return before.record.rules["decoded_fraction"] == told["decoded_fraction"]
+def _empty(corpus: Path) -> None:
+    """The marker goes last: what a kill leaves of the folder is a corpus still, which can be gathered anew."""
+    for entry in sorted(corpus.iterdir(), key=lambda entry: entry.name == MARKER):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _refusal(record: CorpusRecord, max_skipped_fraction: float) -> str | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BUCKETS = ("used", "damaged", "missing", "duplicate", "untagged", "opted out", "licence")
 """Where a post can end. ``duplicate``: its key was met before; ``untagged``: no tag is left;
 ``opted out``: its owner wants it left alone; ``licence``: it is not among the allowed ones."""
+ALL_DECODED = 2**64
+"""Above every ``key_number``."""
+_HEADER_ALONE = "header alone was read"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,11 @@ class Verdict:
     stamp: str = ""
     """Of the place and the file's size and time: while it is the same, the picture is not judged again."""
 
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the whole picture was looked at, not its header alone."""
+        return _HEADER_ALONE not in self.notes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
@@ -50,10 +58,10 @@ class Rules:
     """Owners or keys that want to be left alone."""
     licences: frozenset[str] | None = None
     """Allowed ones, casefolded; None: all."""
-    decoded_fraction: float = 1.0
-    """Share of the pictures that are decoded whole; of the others the header is read."""
+    decoded_below: int = ALL_DECODED
+    """Pictures whose ``key_number`` is below this are decoded whole; of the others the header is read."""
     known: Mapping[str, Verdict] = field(default_factory=dict)
-    """Verdicts on pictures by stamp, from an earlier gathering."""
+    """Verdicts on pictures by stamp, from an earlier gathering; they hold where it looked as closely."""
 
 
 def judge_posts(
@@ -76,13 +84,13 @@ def judge_posts(
 
     def judged(candidate: tuple[Post, bool]) -> tuple[Post, Verdict]:
         post, met_before = candidate
-        return post, _left_out(post, rules, met_before) or _looked_at(post, rules)
+        return post, left_out(post, rules, met_before=met_before) or _looked_at(post, rules)
 
     return map_in_order(judged, numbered(), workers)
 
 
-def _left_out(post: Post, rules: Rules, met_before: bool) -> Verdict | None:
-    """What people want comes first, then what their table says."""
+def left_out(post: Post, rules: Rules, *, met_before: bool = False) -> Verdict | None:
+    """Why a post's picture is not looked at: what people want comes first, then what their table says."""
     if post.opted_out or post.owner in rules.opted_out or post.key in rules.opted_out:
         return Verdict(bucket="opted out", reason="its owner wants it left alone")
     if rules.licences is not None and (post.licence or "").casefold() not in rules.licences:
@@ -102,17 +110,20 @@ def _looked_at(post: Post, rules: Rules) -> Verdict:
     stamp = stamp_of(post.picture)
     if stamp is None:
         return Verdict(bucket="missing", reason="there is no such file")
-    if stamp in rules.known:
-        return rules.known[stamp]
+    is_decoded = key_number(post.key) < rules.decoded_below
+    known = rules.known.get(stamp)
+    if known is not None and known.is_decoded == is_decoded:
+        return known
+    notes: tuple[str, ...] = () if is_decoded else (_HEADER_ALONE,)
     try:
         content = post.picture.read() if isinstance(post.picture, Place) else post.picture
-        if _is_decoded(post.key, rules.decoded_fraction):
+        if is_decoded:
             picture = decode(content)
             (height, width, _), notes = picture.pixels_HWC.shape, picture.notes
         else:
-            (height, width), notes = measure(content), ("header alone was read",)
+            height, width = measure(content)
     except PictureRefused as refusal:
-        return Verdict(bucket="damaged", reason=refusal.reason, stamp=stamp)
+        return Verdict(bucket="damaged", reason=refusal.reason, notes=notes, stamp=stamp)
     sha256 = hashlib.sha256(content).hexdigest()
     return Verdict(
         bucket="used", bytes=len(content), width=width, height=height, notes=notes, sha256=sha256, stamp=stamp
@@ -129,12 +140,9 @@ def stamp_of(picture: Place | bytes) -> str | None:
     return hashlib.sha256(f"{picture}\0{stamp}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _is_decoded(key: str, fraction: float) -> bool:
-    """Decided by the key alone, so that it is the same in every gathering."""
-    if fraction >= 1:
-        return True
-    number = int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8], "big")
-    return number < fraction * 2**64
+def key_number(key: str) -> int:
+    """A number below 2**64 that looks random and is the key's own, the same in every gathering."""
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
 def _is_text(post: Post) -> bool:

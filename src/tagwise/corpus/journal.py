@@ -46,7 +46,7 @@ def write_journal(path: Path, known: dict[str, Verdict]) -> Iterator[Callable[[V
 
         def note(verdict: Verdict) -> None:
             nonlocal flushed
-            if not verdict.stamp or verdict.stamp in known:
+            if not verdict.stamp or known.get(verdict.stamp) == verdict:
                 return
             handle.write(json.dumps(to_plain(verdict)) + "\n")
             if time.monotonic() - flushed > SECONDS:

@@ -27,3 +27,10 @@ class Post:
     """Whether a column of the source says that its owner wants it left alone."""
     source: str | None = None
     """The table or folder that the post was read from."""
+
+    @property
+    def where(self) -> str:
+        """Where its picture is, in words."""
+        if isinstance(self.picture, bytes):
+            return f"{len(self.picture)} bytes in a table"
+        return "" if self.picture is None else str(self.picture)

@@ -49,6 +49,32 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
+_STUDENT_95 = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
+"""The 97.5 % point of Student's t for 1 to 9 degrees of freedom."""
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of a few independent values, such as one a seed.
+
+    Of three seeds it reaches 2.5 standard deviations to either side. For more than nine degrees of freedom the
+    t point is the Cornish-Fisher expansion's, within 0.2 % (R. Fisher and E. Cornish, Technometrics 2, 1960).
+
+    Raises:
+        DataRefused: There are fewer than two values.
+    """
+    mean, sd = mean_and_sd(values)
+    if sd is None:
+        raise DataRefused("One value has no interval of its mean; run at least two seeds.")
+    degrees = len(values) - 1
+    if degrees <= len(_STUDENT_95):
+        point = _STUDENT_95[degrees - 1]
+    else:
+        third, fifth = Z_95**3, Z_95**5
+        point = Z_95 + (third + Z_95) / (4 * degrees) + (5 * fifth + 16 * third + 3 * Z_95) / (96 * degrees**2)
+    half = point * sd / math.sqrt(len(values))
+    return mean - half, mean + half
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
     """Accuracy of a first net minus that of a second, on the same pictures."""

@@ -36,7 +36,7 @@ def markdown(report: Report) -> str:
         parts += _section(section)
     if report.provenance:
         made = Table(columns=("what", "value"), rows=list(report.provenance.items()))
-        parts += ["## How this was made", _table(made)]
+        parts += ["## How this was made", table_lines(made)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -56,9 +56,9 @@ def _section(section: Section) -> list[str]:
 def _block(block: Block) -> str:
     match block:
         case Table():
-            return _captioned(block.caption, _table(block))
+            return _captioned(block.caption, table_lines(block))
         case Chart():
-            return _captioned(block.caption, _table(block.table))
+            return _captioned(block.caption, table_lines(block.table))
         case Gallery():
             return _captioned(block.caption, "\n".join(map(_pictured, block.pictures)))
         case Note():
@@ -85,7 +85,8 @@ def _paragraph(text: str) -> str:
     return _START_OF_A_BLOCK.sub(r"\1\\\2", escaped(text))
 
 
-def _table(table: Table) -> str:
+def table_lines(table: Table) -> str:
+    """A table of GitHub Markdown."""
     rule = ["---:" if right else "---" for right in tables.set_right(table)]
     rows = [[escaped(cell) for cell in row] for row in (table.columns, *tables.rows_shown(table))]
     lines = [f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:])]

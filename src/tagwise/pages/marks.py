@@ -77,10 +77,10 @@ def row_value(axes: Axes, row: int, text: str, narrow: bool) -> None:
     _beside(axes, (1, row), text, (0, 17) if narrow else (12, 0), "right" if narrow else "left", "bold")
 
 
-def dot(axes: Axes, x: float, y: float, color: str, *, hollow: bool = False) -> None:
-    """A dot, or a ring that hides what is behind it."""
+def dot(axes: Axes, x: float, y: float, color: str, *, hollow: bool = False, size: float = 10) -> None:
+    """A dot of ``size`` pixels, or a ring that hides what is behind it."""
     inside = COLORS["paper"] if hollow else color
-    axes.plot([x], [y], "o", markersize=10, markeredgewidth=2.2, color=color, markerfacecolor=inside, zorder=3)
+    axes.plot([x], [y], "o", markersize=size, markeredgewidth=2.2, color=color, markerfacecolor=inside, zorder=3)
 
 
 def line(axes: Axes, x: Floats, y: Floats, key: Key) -> None:
@@ -95,13 +95,14 @@ def bar(axes: Axes, y: float, length: float, color: str, text: str) -> None:
     axes.annotate(cut(text, 22), (length, y), (6, 0), textcoords="offset points", va="center")
 
 
-def percent_axis(axes: Axes, fractions: Sequence[float]) -> None:
-    """A horizontal axis in percent over the part of 0..1 that holds ``fractions``."""
+def percent_axis(axes: Axes, fractions: Sequence[float], *, vertical: bool = False) -> None:
+    """An axis in percent over the part of 0..1 that holds ``fractions``, horizontal where nothing is said."""
     low, high = min(fractions, default=0.0), max(fractions, default=1.0)
     margin = max(0.08 * (high - low), 0.01)
-    axes.set_xlim(low - margin, high + margin)
-    axes.locator_params(axis="x", nbins=6)
-    axes.xaxis.set_major_formatter(lambda tick, _: f"{100 * tick:g}%")
+    (axes.set_ylim if vertical else axes.set_xlim)(low - margin, high + margin)
+    axes.locator_params(axis="y" if vertical else "x", nbins=8 if vertical else 6)
+    axis = axes.yaxis if vertical else axes.xaxis
+    axis.set_major_formatter(lambda tick, _: f"{100 * tick:g}%")
 
 
 def count_axis(axes: Axes, narrow: bool) -> None:

@@ -10,15 +10,18 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from tagwise.pages.page import clean
-from tagwise.pages.tables import cut
+from tagwise.pages.tables import cut, display_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tagwise.pages.page import Chart
 
 WIDE, NARROW = 860, 340
 """Pixels of a drawing's width beside a desktop's text, and on a telephone of 390 pixels."""
@@ -63,6 +66,7 @@ _SETTINGS: dict[Any, Any] = {
     "lines.scale_dashes": False,
     "lines.solid_capstyle": "round",
 }
+_MARGIN, _SWATCH = 16, 60
 _KEPT_OF_TEXT = ("fill", "font-size", "font-weight", "text-anchor")
 _VARIABLES = {code: f"var(--{name},{code})" for name, code in COLORS.items()}
 
@@ -78,6 +82,45 @@ def drawings(paint: Callable[[Figure, bool], None], heights: tuple[int, int], de
     told = cut(clean(description), 1000)
     wide = _drawing(lambda figure: paint(figure, False), WIDE, heights[0], "wide", told)
     return wide, _drawing(lambda figure: paint(figure, True), NARROW, heights[1], "narrow", told)
+
+
+def standalone(chart: Chart) -> str:
+    """The wide drawing, under its legend of lines, as a file that stands for itself on a light or a dark page."""
+    drawing = ElementTree.fromstring(chart.svg)  # noqa: S314 - drawings made it
+    legend, top = _legend(chart)
+    height = top + int(drawing.attrib["viewBox"].split()[3]) + _MARGIN
+    facts = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDE + 2 * _MARGIN} {height}", "role": "img"}
+    root = ElementTree.Element("svg", {**facts, "aria-label": drawing.attrib["aria-label"]})
+    style = "rect{fill:var(--paper)}text{fill:var(--ink);font:13px system-ui,sans-serif}"
+    ElementTree.SubElement(root, "style").text = _palette() + style
+    ElementTree.SubElement(root, "rect", {"width": "100%", "height": "100%", "rx": "12"})
+    root.extend(legend)
+    ElementTree.SubElement(root, "g", {"transform": f"translate({_MARGIN} {top})"}).extend(drawing)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _legend(chart: Chart) -> tuple[list[ElementTree.Element], int]:
+    """Lines with their names, side by side as they fit, and how far down they reach."""
+    drawn: list[ElementTree.Element] = []
+    x, y = _MARGIN, 2 * _MARGIN
+    for key in chart.keys:
+        width = _SWATCH + 7 * display_width(key.text)
+        if x > _MARGIN and x + width > WIDE:
+            x, y = _MARGIN, y + 24
+        dash = f";stroke-dasharray:{key.dash}" if key.dash else ""
+        stroke = f"fill:none;stroke:{_VARIABLES[COLORS[key.color]]};stroke-width:2.4{dash}"
+        drawn.append(ElementTree.Element("path", {"d": f"M{x} {y - 4}h28", "style": stroke}))
+        name = ElementTree.Element("text", {"x": str(x + 36), "y": str(y)})
+        name.text = clean(key.text)
+        drawn.append(name)
+        x += width
+    return drawn, y + _MARGIN
+
+
+def _palette() -> str:
+    """The colours that the style sheet begins with, light and dark."""
+    sheet = files("tagwise.pages").joinpath("templates/report.css").read_text("utf-8")
+    return " ".join(sheet.partition("* {")[0].split())
 
 
 def axes_within(figure: Figure, left: float, right: float, top: float, bottom: float) -> Axes:

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import functools
 import io
-import threading
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,9 +15,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tagwise.base.progress import printable
 from tagwise.pixels.place import PictureRefused, Place
+from tagwise.pixels.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -88,7 +85,7 @@ def decode(source: Place | Path | bytes, *, background: tuple[int, int, int] = (
     content = b""
     try:
         content = source if isinstance(source, bytes) else _place(source).read()
-        with _quiet():
+        with quiet():
             return _decode(content, background)
     except PictureRefused as refusal:
         raise PictureRefused(refusal.reason, name) from refusal
@@ -103,7 +100,7 @@ def measure(content: bytes) -> tuple[int, int]:
         PictureRefused: No picture, of an unread format, or larger than ``MAX_PIXELS``.
     """
     try:
-        with _quiet(), Image.open(io.BytesIO(content), formats=_formats()) as image:
+        with quiet(), Image.open(io.BytesIO(content), formats=_formats()) as image:
             _check_size(image)
             return image.height, image.width
     except PictureRefused:
@@ -287,31 +284,3 @@ def _unidentified(content: bytes) -> str:
         brand = printable(content[8:12].decode("latin-1"))
         return f"it is a HEIF picture or a film (brand {brand}), which is not read here; convert it to JPEG or PNG"
     return f"it is none of the formats read ({', '.join(_formats())}), or its header is damaged"
-
-
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-_quiet_filters: warnings.catch_warnings[None] | None = None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Pillow's warnings about odd metadata silent while any thread decodes.
-
-    ``catch_warnings`` swaps a list that all threads share: the first one in swaps, the last one out swaps back.
-    """
-    global _quiet_depth, _quiet_filters
-    with _quiet_lock:
-        if _quiet_depth == 0:
-            _quiet_filters = warnings.catch_warnings()
-            _quiet_filters.__enter__()
-            warnings.simplefilter("ignore")
-        _quiet_depth += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_depth -= 1
-            if _quiet_depth == 0 and _quiet_filters is not None:
-                _quiet_filters.__exit__(None, None, None)
-                _quiet_filters = None

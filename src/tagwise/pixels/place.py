@@ -5,10 +5,11 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from tagwise.base.errors import DataRefused, UsageError
+from tagwise.base.errors import DataRefused
 from tagwise.base.progress import printable
+from tagwise.pixels.addresses import NothingThere, Unreachable, is_address, open_address, reaching
 
 MAX_BYTES = 256 * 2**20
 """Size above which a file is refused; checked before it is read."""
@@ -51,14 +52,17 @@ class Place:
     @property
     def remote(self) -> bool:
         """Whether it is an address of another machine."""
-        return "://" in self.path
+        return is_address(self.path)
 
     def stamp(self) -> str | None:
-        """Size and time of change, which say whether it must be read again; None where there is no such file."""
+        """Size and time of change, which say whether it must be read again; None where there is no such file.
+
+        Raises:
+            UsageError: fsspec, or what it needs for this address, is not installed.
+        """
+        if self.remote:
+            return _remote_stamp(self.path)
         try:
-            if self.remote:
-                facts = _filesystem(self.path).info(self.path)
-                return f"{facts['size']} {facts.get('ETag') or facts.get('etag') or facts.get('mtime', '')}"
             status = Path(self.path).stat()
         except (OSError, ValueError):
             return None
@@ -74,12 +78,11 @@ class Place:
         """
         name = printable(str(self))
         try:
-            size = self._size(name)
-            if size > MAX_BYTES:
-                raise PictureRefused(f"its {size:,} bytes are above the limit of {MAX_BYTES:,}", name)
-            content = self._read()
-        except FileNotFoundError as error:
+            content = self._read(name)
+        except (FileNotFoundError, NothingThere) as error:
             raise PictureRefused("there is no such file", name) from error
+        except Unreachable as error:
+            raise PictureRefused(error.reason, name) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise PictureRefused(f"the file cannot be read ({reason})", name) from error
@@ -87,30 +90,43 @@ class Place:
             raise PictureRefused("the archive that holds it is cut off", name)
         return content
 
-    def _size(self, name: str) -> int:
-        if self.length is not None:
-            return self.length
+    def _read(self, name: str) -> bytes:
         if self.remote:
-            return int(_filesystem(self.path).info(self.path)["size"])
+            with open_address(self.path) as handle:
+                return self._stretch(handle, getattr(handle, "size", None), name)
         status = Path(self.path).stat()
         if not stat.S_ISREG(status.st_mode):
             raise PictureRefused("it is no regular file", name)
-        return status.st_size
+        with Path(self.path).open("rb") as handle:
+            return self._stretch(handle, status.st_size, name)
 
-    def _read(self) -> bytes:
-        with _filesystem(self.path).open(self.path, "rb") if self.remote else Path(self.path).open("rb") as handle:
-            handle.seek(self.offset)
-            content: bytes = handle.read(-1 if self.length is None else self.length)
+    def _stretch(self, handle: IO[bytes], file_bytes: int | None, name: str) -> bytes:
+        """What is wanted of a file, whose size a server may not tell."""
+        wanted = file_bytes if self.length is None else self.length
+        if wanted is not None and wanted > MAX_BYTES:
+            raise PictureRefused(f"its {wanted:,} bytes are above the limit of {MAX_BYTES:,}", name)
+        handle.seek(self.offset)
+        content = _up_to(handle, MAX_BYTES + 1 if wanted is None else wanted)
+        if len(content) > MAX_BYTES:
+            raise PictureRefused(f"it has more bytes than the limit of {MAX_BYTES:,}", name)
         return content
 
 
-def _filesystem(address: str) -> Any:
-    try:
-        import fsspec
+def _up_to(handle: IO[bytes], most: int) -> bytes:
+    """A stream over HTTP gives fewer bytes at a time than it is asked for."""
+    parts: list[bytes] = []
+    while most > 0 and (part := handle.read(most)):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
-        return fsspec.url_to_fs(address)[0]
-    except ImportError as error:
-        raise UsageError(
-            f"{printable(address)} is an address, which needs {error.name or 'fsspec'}; "
-            "install it with: pip install 'tagwise[remote]'"
-        ) from error
+
+def _remote_stamp(address: str) -> str | None:
+    try:
+        with reaching(address) as (system, path):
+            facts = system.info(path)
+    except NothingThere:
+        return None
+    except Unreachable:
+        return "unreachable"  # the reading will say why
+    return f"{facts['size']} {facts.get('ETag') or facts.get('etag') or facts.get('mtime', '')}"

@@ -71,7 +71,7 @@ class LabelSpace:
     unicode_version: str
     """Of the tables that made the keys."""
     table_digest: str
-    """Of the tag table, whatever the order of its entries."""
+    """Of the tag table, whatever the order of its pictures and entries."""
     pictures: int
     """Pictures in the table, those without tags included."""
     tags: int

@@ -59,15 +59,26 @@ class TagTable:
         )
 
     def digest(self) -> str:
-        """16 hex digits of all entries as they stand; take it of ``in_order()``."""
-        digest = hashlib.sha256(f"{self.pictures} {len(self.rows)} {self.owners is None}".encode())
-        for tag in self.raw:
-            text = tag.encode("utf-8", "surrogatepass")  # JSON lets lone surrogates through
-            digest.update(len(text).to_bytes(8, "little") + text)
-        for column in (self.rows, self.raw_ids, self.owners):
-            if column is not None:
-                digest.update(column.astype("<i8").tobytes())
+        """16 hex digits of the entries, the same for any numbering of pictures, raw tags and persons."""
+        tags = np.array([_number(tag) for tag in self.raw], np.uint64)[self.raw_ids]
+        pictures = _sums(tags, self.rows)
+        parts = [pictures] if self.owners is None else [pictures, _sums(tags * pictures[self.rows], self.owners)]
+        digest = hashlib.sha256(f"{self.pictures} {len(self.rows)} {len(parts)}".encode())
+        for part in parts:
+            digest.update(np.sort(part[part > 0]).astype("<u8").tobytes())
         return digest.hexdigest()[:16]
+
+
+def _number(tag: str) -> int:
+    """64 bits of a hash; JSON lets lone surrogates through."""
+    return int.from_bytes(hashlib.sha256(tag.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+
+
+def _sums(values: NDArray[np.uint64], groups: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
+    """The sum of each group's values modulo 2^64, which tells one set of hashes from another in any order."""
+    sums = np.zeros(int(groups.max(initial=-1)) + 1, np.uint64)
+    np.add.at(sums, groups, values)
+    return sums
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,10 +21,33 @@ if TYPE_CHECKING:
     from tagwise.corpus.tally import Bin, Part
     from tagwise.pixels.place import Place
 
+CARD_FILES = ("card.json", "card.md", "card.html")
+"""In the order in which they are written."""
+
 _THUMBNAIL = 128
 """Longest side of a picture on the card, pixels."""
 _CHIPS = 12
 """Tags shown of a picture."""
+_RULES = {
+    "opt_out": "owners and keys left alone",
+    "licences": "licences allowed",
+    "decode": "pictures decoded whole",
+    "pack": "pictures copied into the corpus",
+    "max_skipped_fraction": "pictures that may be damaged, missing or duplicate",
+}
+"""The rules of the record in words."""
+_FORMS = {
+    "picture": "column of pictures",
+    "tags": "column of tags",
+    "caption": "column of captions",
+    "owner": "column of owners",
+    "licence": "column of licences",
+    "opt_out": "column of opt-outs",
+    "key": "column of keys",
+    "names": "names of the columns",
+    "pictures": "with pictures",
+}
+"""What the record says of a source, in words; the rest stands there in words already."""
 
 
 def write_card(corpus_folder: Path) -> None:
@@ -42,9 +65,10 @@ def write_card(corpus_folder: Path) -> None:
     card = card_facts(corpus)
     name, listed = corpus_folder.resolve().name, _sample_table(card)
     shown = listed if card.pictures is None else _sample_pictures(card, corpus.picture_places())
-    write_json(corpus_folder / "card.json", to_plain(card))
-    markdown.write(card_report(card, name, listed), corpus_folder / "card.md")
-    page.write(card_report(card, name, shown), corpus_folder / "card.html")
+    in_json, in_markdown, in_html = (corpus_folder / file for file in CARD_FILES)
+    write_json(in_json, to_plain(card))
+    markdown.write(card_report(card, name, listed), in_markdown)
+    page.write(card_report(card, name, shown), in_html)
 
 
 def card_report(card: Card, name: str, sample: Sequence[Block]) -> Report:
@@ -103,9 +127,13 @@ def _findings(card: Card, unit: str) -> list[Finding]:
 
 def _intake(card: Card) -> Section:
     buckets = {str(part.name): part.items for part in card.buckets}
+    first = 0 if len(card.forms) > 1 else 1  # the number of the only source says nothing
     forms = [
-        (str(number), name, value) for number, form in enumerate(card.forms, start=1) for name, value in form.items()
+        (str(number), _FORMS.get(name, name), {"True": "yes", "False": "no"}.get(value, value))[first:]
+        for number, form in enumerate(card.forms, start=1)
+        for name, value in form.items()
     ]
+    rules = [_rule(name, value) for name, value in card.rules.items()]
     sources = f"{len(card.forms):,} source{'s' if len(card.forms) != 1 else ''}"
     return Section(
         heading="What came in",
@@ -115,10 +143,19 @@ def _intake(card: Card) -> Section:
         ],
         blocks=[
             charts.bar_chart(buckets, caption="Posts by their fate.", unit="posts"),
-            Table(columns=("source", "what", "read as"), rows=forms, caption="How each source was read."),
-            Table(columns=("rule", "value"), rows=list(card.rules.items()), caption="What was honoured."),
+            Table(columns=("source", "what", "read as")[first:], rows=forms, caption="How each source was read."),
+            Table(columns=("rule", "value"), rows=rules, caption="What was honoured."),
         ],
     )
+
+
+def _rule(name: str, value: str) -> tuple[str, str]:
+    """A rule of the record in words; one of another version may have a name that is not known here."""
+    if name == "max_skipped_fraction":
+        value = percent(float(value))
+    elif (name, value) == ("decode", "headers"):
+        value = "none: headers alone were read"
+    return _RULES.get(name, name), value
 
 
 def _pictures(facts: PictureFacts) -> Section:

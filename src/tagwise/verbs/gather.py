@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import TagwiseError, UsageError
-from tagwise.base.files import claim_folder
+from tagwise.base.files import claim_alone
 from tagwise.base.progress import printable, say
 from tagwise.base.settings import difference, digest
+from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
     from tagwise.corpus.intake import Rules
@@ -27,7 +28,7 @@ class GatherResult:
     record: CorpusRecord
     """Counts of pictures and tags."""
     already: bool
-    """Whether the same sources had been gathered there before, and nothing was done."""
+    """Whether the same sources had been gathered there before, and no picture was looked at."""
 
     def __str__(self) -> str:
         record, buckets = self.record, self.record.buckets
@@ -97,27 +98,32 @@ def gather(
         pictures: With --no-pictures a table of tags alone is gathered, for ``labels``.
         opt_out: A file of owners or keys, one a line, whose pictures are left alone.
         licences: Licences that are allowed; pictures of others, or of none stated, are left out.
-        decode: all; headers, which does not see damage behind them; or how many to decode whole.
+        decode: all; headers, which does not see damage behind them; or how many pictures to decode
+            whole, chosen by hashes of their keys: with more pictures later, new ones alone are decoded.
         pack: Copy the pictures into the corpus, as tar shards with their tags.
         max_skipped_fraction: Share of the pictures, 0 to 1, that may be damaged, missing or duplicate.
         overwrite: Gather anew what was gathered from other sources.
-        workers: Threads; by default one for each processor.
+        workers: Threads, 1 or more; by default one for each processor.
 
     Returns:
         The counts; ``str()`` of it is the summary.
 
     Raises:
-        UsageError: Unknown or ambiguous source, column or separator; another corpus stands in ``out``.
+        UsageError: Unknown or ambiguous source, column or separator; another corpus stands in ``out``, or
+            another process is gathering into it.
         DataRefused: Too many pictures, or all, are left out; ``<out>-skipped.csv`` lists them.
     """
     from tagwise.corpus.gathering import Gathering, posts_of
+    from tagwise.corpus.intake import Rules
     from tagwise.corpus.readers import open_source
     from tagwise.corpus.readers.tables import Columns
-    from tagwise.corpus.table import MARKER, digest_posts
+    from tagwise.corpus.survey import survey_posts
     from tagwise.verbs.card_page import write_card
 
     if not 0 <= max_skipped_fraction <= 1:
         raise UsageError(f"--max-skipped-fraction is a share of 0 to 1, not {max_skipped_fraction}.")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers is 1 thread or more, not {workers}; leave it away for one on each processor.")
     columns = Columns(
         picture=picture_column,
         tags=tags_column,
@@ -137,72 +143,81 @@ def gather(
         raise UsageError("There is nothing to gather; give a folder of pictures or a table.")
     for line in (line for opened in sources for line in opened.described()):
         say(line)
-    claim_folder(out, MARKER)
-    try:
-        posts, source_digest = digest_posts(posts_of(sources))
-        rules = _rules(opt_out, licences, decode, posts)
-        told = _told(rules, pack, max_skipped_fraction)
-        before = _before(out, sources, told, source_digest, overwrite)
-        if before is not None and before.record.source_digest == source_digest and before.record.rules == told:
-            say(f"{out} is already gathered from these sources; nothing to do.")
+    rules = Rules(
+        opted_out=frozenset(read_lines(opt_out, "--opt-out")) if opt_out else frozenset(),
+        licences=frozenset(licence.casefold() for licence in licences) if licences else None,
+    )
+    told, decoded = _told(rules, decode, pack, max_skipped_fraction), _decoded(decode)
+    with _claimed(out):
+        survey = survey_posts(posts_of(sources), rules, decoded)
+        before = _before(out, sources, told, survey.digest, overwrite)
+        if before is not None and (before.record.source_digest, before.record.rules) == (survey.digest, told):
+            say(f"{out} is already gathered from these sources; nothing to do{_complete(out)}.")
             return GatherResult(folder=out, record=before.record, already=True)
-        record = Gathering(
+        gathering = Gathering(
             sources=sources,
             out=out.resolve(),
-            posts=posts,
-            source_digest=source_digest,
-            rules=rules,
+            survey=survey,
+            rules=replace(rules, decoded_below=survey.decoded_below),
             told=told,
             packed=pack,
             max_skipped_fraction=max_skipped_fraction,
             workers=workers,
-        ).carry_out(before)
-    except OSError as error:
-        raise TagwiseError(f"{error.filename or out} failed while gathering: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            out.rmdir()  # only an empty folder goes: what was claimed for nothing
-    write_card(out)
+        )
+        record, lock = gathering.carry_out(before)
+        with lock:
+            write_card(out)
     return GatherResult(folder=out, record=record, already=False)
 
 
-def _rules(opt_out: Path | None, licences: list[str] | None, decode: str, posts: int) -> Rules:
-    """What the flags ask for.
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Keeps other processes out of the corpus; a folder that was claimed for nothing goes again."""
+    from tagwise.corpus.table import MARKER
+
+    with claim_alone(out, MARKER):
+        try:
+            yield
+        except OSError as error:
+            raise TagwiseError(f"{error.filename or out} failed while gathering: {error.strerror or error}.") from error
+        finally:
+            with suppress(OSError):
+                out.rmdir()  # only an empty folder goes
+
+
+def _decoded(decode: str) -> int | None:
+    """How many pictures to decode whole; None: all.
 
     Raises:
-        UsageError: No such file, or ``decode`` is neither all, headers nor a number.
+        UsageError: It is neither all, headers nor a number.
     """
-    from tagwise.corpus.intake import Rules
-
-    fractions = {"all": 1.0, "headers": 0.0}
-    if decode not in fractions and not (decode.isascii() and decode.isdigit()):
+    if decode in ("all", "headers"):
+        return None if decode == "all" else 0
+    if not (decode.isascii() and decode.isdigit()):
         raise UsageError(f"--decode is all, headers or how many pictures to decode, not {decode}.")
-    fraction = fractions[decode] if decode in fractions else min(1.0, int(decode) / max(posts, 1))
-    return Rules(
-        opted_out=frozenset(_lines(opt_out)) if opt_out else frozenset(),
-        licences=frozenset(licence.casefold() for licence in licences) if licences else None,
-        decoded_fraction=fraction,
-    )
+    return int(decode)
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--opt-out {path} cannot be read as text: {error}.") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _told(rules: Rules, pack: bool, max_skipped_fraction: float) -> dict[str, str]:
+def _told(rules: Rules, decode: str, pack: bool, max_skipped_fraction: float) -> dict[str, str]:
     """The rules as the record keeps them."""
-    opted_out = digest(sorted(rules.opted_out)) if rules.opted_out else "none"
+    opted_out = f"{len(rules.opted_out)} owners and keys, list {digest(sorted(rules.opted_out))}"
     return {
-        "opt-outs": f"{len(rules.opted_out)} owners and keys ({opted_out})",
+        "opt_out": opted_out if rules.opted_out else "none",
         "licences": "all" if rules.licences is None else ", ".join(sorted(rules.licences)),
-        "decoded_fraction": f"{rules.decoded_fraction:.6g}",
-        "packed": str(pack),
+        "decode": decode,
+        "pack": "yes" if pack else "no",
         "max_skipped_fraction": f"{max_skipped_fraction:g}",
     }
+
+
+def _complete(out: Path) -> str:
+    """Writes the card where an earlier gathering could not; a clause that says so, or nothing."""
+    from tagwise.verbs.card_page import CARD_FILES, write_card
+
+    if all((out / name).is_file() for name in CARD_FILES):
+        return ""
+    write_card(out)
+    return " but its data card, which is written now"
 
 
 def _before(

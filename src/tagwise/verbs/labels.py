@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import printable, say
+from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
     from tagwise.pages.page import Table
@@ -111,7 +112,7 @@ def labels(
         Corpus.open(corpus).tag_table(),
         options,
         aliases=read_aliases(aliases) if aliases else {},
-        deny=_lines(deny) if deny else (),
+        deny=read_lines(deny, "--deny") if deny else (),
     )
     space, assignment = labelling.space, labelling.assignment
     _refuse_empty(space)
@@ -200,13 +201,6 @@ def _figure(value: float | str | None) -> str:
     if not isinstance(value, int | float):
         return "none" if value is None else value
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The list {path} cannot be read: {error}.") from error
 
 
 def _refuse_empty(space: LabelSpace) -> None:

@@ -153,29 +153,33 @@ def _do(verb: Callable[..., T], thing: Any, **flags: Any) -> T:
 def _draw(out: Path, seed: int, pictures: int, test_per_class: int, overwrite: bool) -> Path:
     """Draws corpus, target and three new pictures, or finds them drawn."""
     from tagwise.base.errors import UsageError
-    from tagwise.base.files import claim_folder, read_json, write_json
+    from tagwise.base.files import claim_alone, read_json, write_json
     from tagwise.base.settings import difference
     from tagwise.corpus.drawn import files as drawn
     from tagwise.corpus.drawn.scenes import target_classes
 
     about = {"seed": seed, "pictures": pictures, "train": TRAIN_PER_CLASS, "test": test_per_class}
     marker = "quickstart.json"
-    claim_folder(out, marker, overwrite=overwrite)
-    if (out / marker).is_file():
-        before = read_json(out / marker)
-        if changes := difference(before["about"], about):
-            raise UsageError(f"{out} is another quickstart ({'; '.join(changes)}); give another -o, or --overwrite.")
-    else:
-        write_json(out / marker, {"about": about, "drawn": False})
-        before = {"drawn": False}
-    folder = out / "drawn"
-    if not before["drawn"]:
-        say(f"Drawing {pictures:,} tagged pictures and a target of {len(target_classes())} classes.")
-        drawn.write_corpus(folder, pictures=pictures, seed=seed)
-        drawn.write_aliases(folder / "aliases.tsv")
-        drawn.write_target(out / "target", train_per_class=TRAIN_PER_CLASS, test_per_class=test_per_class, seed=seed)
-        drawn.write_new(folder / "new", count=3, seed=seed)
-        write_json(out / marker, {"about": about, "drawn": True})
+    with claim_alone(out, marker, overwrite=overwrite):
+        if (out / marker).is_file():
+            before = read_json(out / marker)
+            if changes := difference(before["about"], about):
+                raise UsageError(
+                    f"{out} is another quickstart ({'; '.join(changes)}); give another -o, or --overwrite."
+                )
+        else:
+            write_json(out / marker, {"about": about, "drawn": False})
+            before = {"drawn": False}
+        folder = out / "drawn"
+        if not before["drawn"]:
+            say(f"Drawing {pictures:,} tagged pictures and a target of {len(target_classes())} classes.")
+            drawn.write_corpus(folder, pictures=pictures, seed=seed)
+            drawn.write_aliases(folder / "aliases.tsv")
+            drawn.write_target(
+                out / "target", train_per_class=TRAIN_PER_CLASS, test_per_class=test_per_class, seed=seed
+            )
+            drawn.write_new(folder / "new", count=3, seed=seed)
+            write_json(out / marker, {"about": about, "drawn": True})
     return folder
 
 

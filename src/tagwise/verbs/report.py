@@ -35,6 +35,8 @@ def report(
 ) -> ReportResult:
     """Writes one HTML page about runs and comparisons: no network, no script, pictures inside.
 
+    Comparisons of one target with different numbers of labelled pictures become a curve.
+
     Args:
         run: Run folders of ``pretrain`` and ``train``, folders of ``compare``.
         out: The page, a file that ends in .html.
@@ -54,7 +56,7 @@ def report(
 def write_report(runs: list[Path], out: Path, title: str, closing: Sequence[Section]) -> ReportResult:
     """Writes the page with further sections at its end."""
     from tagwise.pages.page import Report, write
-    from tagwise.verbs import sections
+    from tagwise.verbs import label_curve, sections
     from tagwise.verbs.pretrain import LAWS_FILE
 
     if not runs:
@@ -64,14 +66,20 @@ def write_report(runs: list[Path], out: Path, title: str, closing: Sequence[Sect
     for folder in trainings:
         sections.refuse_others(folder)
     pretrainings = [folder for folder in trainings if (folder / LAWS_FILE).is_file()]
-    parts = [section for folder in comparisons for section in sections.of_comparison(folder)]
+    curves = label_curve.curves_of(comparisons)
+    alone = [folder for folder in comparisons if not any(folder in curve for curve in curves)]
+    parts = [label_curve.curve_section(curve) for curve in curves]
+    parts += [section for folder in alone for section in sections.of_comparison(folder)]
     parts += sections.of_pretrainings(pretrainings) if pretrainings else []
     parts += sections.of_trainings([folder for folder in trainings if folder not in pretrainings])
     write(
         Report(
             title=title,
             subtitle=sections.subtitle(comparisons, pretrainings),
-            summary=[finding for folder in comparisons for finding in sections.findings(folder)],
+            summary=[
+                *(finding for curve in curves for finding in label_curve.curve_findings(curve)),
+                *(finding for folder in alone for finding in sections.findings(folder)),
+            ],
             sections=[*parts, *closing],
             provenance=sections.provenance(runs),
         ),

@@ -42,7 +42,7 @@ def subtitle(comparisons: list[Path], pretrainings: list[Path]) -> str:
     """One line under the title."""
     targets = ", ".join(dict.fromkeys(read_comparison(folder).target for folder in comparisons))
     told = f"{len(pretrainings)} pretraining{'s' if len(pretrainings) != 1 else ''} on tags"
-    return f"{told}, judged on {targets}" if targets else told
+    return ", ".join(filter(None, [told if pretrainings else "", f"judged on {targets}" if targets else ""]))
 
 
 def best_gain(comparison: Comparison) -> tuple[ScoreRow, Gain] | None:

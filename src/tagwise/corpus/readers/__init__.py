@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import printable
-from tagwise.corpus.readers.addresses import fixed_part, is_address, is_pattern, match, nearest_folder, public
 from tagwise.corpus.readers.copied import CopiedTable, open_copied
 from tagwise.corpus.readers.folders import open_folder
+from tagwise.corpus.readers.patterns import fixed_part, is_pattern, match, nearest_folder
 from tagwise.corpus.readers.shards import SHARD_SUFFIXES, open_shards
 from tagwise.corpus.readers.tables import TABLE_SUFFIXES, Columns, TableSource, open_table
+from tagwise.pixels.addresses import is_address, public
 from tagwise.pixels.decode import SUFFIXES
 
 if TYPE_CHECKING:

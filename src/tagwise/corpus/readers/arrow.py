@@ -108,6 +108,7 @@ def _stream_rows(path: Path, names: tuple[str, ...], classes: dict[str, list[str
     with _readable(path), pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
         wanted = [name for name in stream.schema.names if name in names]
         for batch in stream:
+            batch.validate(full=True)  # pyarrow believes a damaged file's lengths and offsets, and crashes on them
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 yield from _rows(batch.slice(start, _BATCH_ROWS).select(wanted), classes)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.progress import printable
-from tagwise.corpus.readers.addresses import open_address, public
 from tagwise.corpus.readers.tables import Columns, TableSource, open_table
+from tagwise.pixels.addresses import open_address, public
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:

@@ -63,12 +63,12 @@ def _only_table(path: Path, connection: sqlite3.Connection) -> str:
 @contextmanager
 def _database(path: Path, query: str | None) -> Iterator[sqlite3.Connection]:
     try:
-        address = f"{path.absolute().as_uri()}?mode=ro"
+        address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if _rests(path) else ''}"
         # The rows may be drawn by another thread than the one that opened them, though never by two at once.
         opened = sqlite3.connect(address, uri=True, timeout=_LOCK_SECONDS, check_same_thread=False)
         with closing(opened) as connection:
             yield connection
-    except (sqlite3.Error, sqlite3.Warning) as error:
+    except (OSError, sqlite3.Error, sqlite3.Warning) as error:
         wrong_query = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
         if query is not None and (
             isinstance(error, (sqlite3.ProgrammingError, sqlite3.Warning))
@@ -79,3 +79,10 @@ def _database(path: Path, query: str | None) -> Iterator[sqlite3.Connection]:
             f"{path} cannot be read as SQLite ({printable(str(error))}); close the program that writes it, "
             "or give a whole copy."
         ) from error
+
+
+def _rests(path: Path) -> bool:
+    """Whether a database with a write-ahead log is closed, so that SQLite need not lay the log's files beside it."""
+    with path.open("rb") as handle:
+        header = handle.read(20)
+    return header[18:] == b"\2\2" and not path.with_name(f"{path.name}-wal").exists()

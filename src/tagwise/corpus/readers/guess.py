@@ -59,10 +59,10 @@ def named(sample: Sample, wanted: tuple[str, ...]) -> str | None:
     return next((name for name in sample if name.casefold() in wanted and _is_text(sample[name])), None)
 
 
-def first_text(sample: Sample, taken: Iterable[str | None]) -> str | None:
-    """The first column of texts that has no other part."""
+def naming_column(sample: Sample, taken: Iterable[str | None]) -> str | None:
+    """The first column that has no other part and holds another text, which is no number, in every row."""
     given = set(taken)
-    return next((name for name, cells in sample.items() if name not in given and _is_text(cells)), None)
+    return next((name for name, cells in sample.items() if name not in given and _may_name(cells)), None)
 
 
 def opt_out_column(sample: Sample) -> str | None:
@@ -179,6 +179,12 @@ def _is_address(cell: Any) -> bool:
 
 def _is_text(cells: list[Any]) -> bool:
     return all(cell is None or isinstance(cell, str) for cell in cells)
+
+
+def _may_name(cells: list[Any]) -> bool:
+    return all(isinstance(cell, str) and cell and not cell.isdecimal() for cell in cells) and len({*cells}) == len(
+        cells
+    )
 
 
 def _may_be_tags(cells: list[Any]) -> bool:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable
-from tagwise.corpus.readers.addresses import public
 from tagwise.corpus.readers.sidecars import SIDECAR_SUFFIXES, refuse_columns, sample_lines, told_separator
 from tagwise.corpus.readers.tars import read_members
 from tagwise.corpus.readers.written import CLASS_SUFFIX, MAX_BYTES, SAMPLED, Damage, Tally, Written, find_separator
+from tagwise.pixels.addresses import public
 from tagwise.pixels.decode import SUFFIXES
 
 if TYPE_CHECKING:

@@ -227,7 +227,7 @@ def _open(records: Records, columns: Columns) -> TableSource:
         separator = separator or guess.separator(records.path, tags, sample[tags])
     keys = [columns.key, picture, guess.named(sample, guess.KEY_NAMES)]
     if not columns.pictures:
-        keys = [columns.key or guess.first_text(sample, (*taken, tags, columns.caption))]
+        keys.append(guess.naming_column(sample, (*taken, tags, columns.caption)))
     return TableSource(
         records=records,
         columns=replace(

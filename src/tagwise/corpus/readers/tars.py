@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from tagwise.base.errors import DataRefused, TagwiseError
 from tagwise.base.progress import printable
-from tagwise.corpus.readers.addresses import is_address, open_address, public
+from tagwise.pixels.addresses import is_address, open_address, public
 from tagwise.pixels.place import MAX_BYTES, Place
 
 if TYPE_CHECKING:

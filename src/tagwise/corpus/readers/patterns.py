@@ -1,29 +1,18 @@
-"""Which places a source's name means: patterns of files, ranges of shards, and addresses that fsspec reads."""
+"""Which places a source's name means: patterns of files and addresses, and ranges of shards."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
-from tagwise.base.errors import DataRefused, TagwiseError, UsageError
-from tagwise.base.progress import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tagwise.base.errors import UsageError
+from tagwise.pixels.addresses import is_address, public, reaching
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _WILD = re.compile(r"[*?[]")
 _MAX_SHARDS = 1_000_000
-
-
-def is_address(name: str) -> bool:
-    """Whether a source is named by an address such as ``s3://bucket/shard.tar``."""
-    return "://" in name
 
 
 def is_pattern(name: str) -> bool:
@@ -76,8 +65,9 @@ def expand_ranges(pattern: str) -> list[str]:
 
 
 def fixed_part(pattern: str) -> str:
-    """What stands before the first part of a pattern that varies, with the last ``/``."""
-    varying = min(found.start() for found in (_WILD.search(pattern), _RANGE.search(pattern)) if found)
+    """What stands before the first part of a name that varies, or else before its last part, with the last ``/``."""
+    found = (_WILD.search(pattern), _RANGE.search(pattern))
+    varying = min((part.start() for part in found if part), default=len(pattern))
     return pattern[: pattern.rfind("/", 0, varying) + 1]
 
 
@@ -87,51 +77,9 @@ def nearest_folder(name: str) -> Path:
     return next(parent for parent in parents if os.path.isdir(parent))  # noqa: PTH112 - Path raises on long names
 
 
-def public(address: str) -> str:
-    """An address without the password or the signature in it, for records and messages."""
-    if not address.startswith(("http://", "https://")):
-        return address
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-@contextmanager
-def open_address(address: str) -> Iterator[IO[bytes]]:
-    """The file at an address, to be read from its beginning to its end.
-
-    Raises:
-        UsageError: fsspec or its part for this kind of address is not installed, or nothing is there.
-        DataRefused: It cannot be reached.
-    """
-    with _reaching(address) as fsspec, fsspec.open(address, "rb") as handle:
-        yield handle
-
-
 def _listed(pattern: str) -> list[str]:
-    with _reaching(pattern) as fsspec:
-        system, path = fsspec.url_to_fs(pattern)
+    with reaching(pattern) as (system, path):
         found = [system.unstrip_protocol(name) for name in system.glob(path)]
     if not found:
         raise UsageError(f"Nothing matches {public(pattern)}; correct the address.")
     return found
-
-
-@contextmanager
-def _reaching(address: str) -> Iterator[Any]:
-    """Yields the module fsspec; each kind of address has errors of its own, and all become ours."""
-    name = printable(public(address))
-    try:
-        import fsspec
-
-        yield fsspec
-    except TagwiseError:
-        raise
-    except ImportError as error:
-        raise UsageError(
-            f"{name} is an address, which needs {error.name or 'fsspec'} ({printable(str(error))}); "
-            "install it with: pip install 'tagwise[remote]'"
-        ) from error
-    except FileNotFoundError as error:
-        raise UsageError(f"There is no {name}; correct the address.") from error
-    except Exception as error:
-        raise DataRefused(f"{name} cannot be read ({type(error).__name__}: {printable(str(error))}).") from error

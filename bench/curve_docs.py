@@ -1,0 +1,132 @@
+"""The part of docs/results.md on real tags: a curve over labelled pictures for each record of ``bench.curves``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.record import RESULTS, machine, read_record
+from tagwise.base.durations import clock
+from tagwise.pages.markdown import table_lines
+from tagwise.pages.svg import standalone
+from tagwise.verbs.label_curve import RULE, SPREADS, curve_chart, curve_table, verdict
+from tagwise.verbs.label_trials import Trial, reached, trials_of
+
+ROADS = {
+    "clothing": (
+        "Shop photos to amateur photos",
+        "20,000 studio photos of a shop with messy attributes as tags; the target is ten classes of clothing that "
+        "amateurs photographed on beds and floors.",
+    ),
+    "emoji": (
+        "Emoji keywords to emoji groups",
+        "Noto's drawings with their keywords; the target is the group of the emoji in Twemoji's drawings. No emoji of "
+        "the test is in the corpus of `tags` in either drawing; the corpus of `leaky` has them, in Noto's, so that it "
+        "shows what retrieval across styles would give away.",
+    ),
+    "types": (
+        "Shop photos to their own kinds",
+        "20,000 studio photos of a shop; the target is the twenty commonest values of articleType, on pictures that "
+        "have no near copy among the 20,000 and are not in the corpus. The tags of `tags` name articleType too; from "
+        "those of `without` it is removed.",
+    ),
+    "cifar": (
+        "WordNet names to CIFAR-10",
+        "4,000 photos of Tiny ImageNet with the WordNet names of their classes as tags, clean ones; the target is a "
+        "part of CIFAR-10.",
+    ),
+}
+"""Heading and description of each road of ``bench.curves``, in their order on the page."""
+
+_HEAD = f"""## Real tags: `python -m bench.curves ROAD FOLDER_WITH_DATA`
+
+What tags buy depends on how many labels there are, so every road is a curve. Each seed draws the pretraining, the
+labelled pictures, the hold-outs and the orders anew; the test pictures stay. {SPREADS} {RULE}"""
+
+
+def curve_sections() -> str:
+    """A section for each road that has a record; nothing where none has."""
+    sections = [_section(road, record) for road, record in _records().items()]
+    return "\n\n".join([_HEAD, *sections]) if sections else ""
+
+
+def drawings() -> dict[Path, str]:
+    """Each record's curve as an SVG file."""
+    return {
+        RESULTS / f"curve_{road}.svg": standalone(curve_chart(reached(_trials(record))))
+        for road, record in _records().items()
+    }
+
+
+def _trials(record: dict[str, Any]) -> list[Trial]:
+    points = record["results"]["points"]
+    every = _labelled_of_all(points)
+    return [
+        trial
+        for point in points
+        for trial in trials_of(point["rows"], point["gains"], labelled=point["labelled"] or every, seed=point["seed"])
+    ]
+
+
+def _records() -> dict[str, dict[str, Any]]:
+    read = {road: read_record(f"curve_{road}") for road in ROADS}
+    return {road: record for road, record in read.items() if record is not None}
+
+
+def _section(road: str, record: dict[str, Any]) -> str:
+    trials = _trials(record)
+    heading, told = ROADS[road]
+    return "\n\n".join(
+        [
+            f"### {heading}: `{road}`",
+            told,
+            f"![Accuracy by labelled pictures a class, from scratch and from tags](results/curve_{road}.svg)",
+            verdict(trials),
+            table_lines(curve_table(reached(trials))),
+            _facts(record),
+            _commands(record["results"]["commands"]),
+        ]
+    )
+
+
+def _facts(record: dict[str, Any]) -> str:
+    points = record["results"]["points"]
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(point["seed"] for point in points))
+    split = record["results"].get("split") or {}
+    parts = [_counted(name, value) for name, value in split.items()]
+    return " ".join(
+        [
+            f"Seeds {seeds}; {points[0]['rows'][0]['test_pictures']:,} test pictures. "
+            f"{_labelled_of_all(points)} a class, on average, are all the labelled pictures there are.",
+            *([f"Split by the benchmark: {'; '.join(parts)}."] if parts else []),
+            f"{clock(60 * record['results']['minutes'])} in all on {machine(record)}: {_times(record)}.",
+        ]
+    )
+
+
+def _times(record: dict[str, Any]) -> str:
+    seconds: dict[str, list[float]] = {}
+    for step in record["results"]["commands"]:
+        seconds.setdefault(step["command"].split()[1], []).append(step["seconds"])
+    return ", ".join(f"{verb} {clock(sum(spent))}" for verb, spent in seconds.items())
+
+
+def _commands(steps: list[dict[str, Any]]) -> str:
+    """The commands up to the first comparison: the rest differ from them in seed and number of labels."""
+    lines = [step["command"].replace(" ;", " ';'") for step in steps]
+    first = next(number for number, line in enumerate(lines) if line.startswith("tagwise compare"))
+    return "\n".join(
+        ["```", *lines[: first + 1], "```", "", f"{len(lines) - first - 1} more, of other seeds and numbers of labels."]
+    )
+
+
+def _labelled_of_all(points: list[dict[str, Any]]) -> int:
+    """Pictures a class where all are used; the points with a number a class tell how many classes there are."""
+    few = next(point for point in points if point["labelled"])
+    classes = round(few["rows"][0]["train_pictures"] / few["labelled"])
+    return round(max(point["rows"][0]["train_pictures"] for point in points) / classes)
+
+
+def _counted(name: str, value: float) -> str:
+    words = name.removesuffix("_fraction").replace("_", " ")
+    return f"{words}: {value:.1%}" if name.endswith("_fraction") else f"{words}: {value:,}"

@@ -1,0 +1,27 @@
+"""Files that a flag names, one item a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tagwise.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_lines(path: Path, flag: str) -> list[str]:
+    """The lines that hold something, without the spaces around it.
+
+    Args:
+        path: UTF-8 text.
+        flag: What named the file, for the message.
+
+    Raises:
+        UsageError: The file cannot be read as text.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{flag} {path} cannot be read as text: {error}.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,124 @@
+"""``labels``: the same space from any order of rows and any number of workers; one told fate for every raw tag."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tagwise.tags.key import canonical_key
+from tagwise.tags.labelling import DISCARDED, KEPT
+from tagwise.verbs.gather import gather
+from tagwise.verbs.labels import LabelsResult, labels
+from tests.verbs.road import Done
+
+Here = Callable[..., Done]
+WORDS = ("cat", "Cat", "#cats", "kitty", "dog", "dogs", "12", "x", "\U0001f43b", "\u00e9t\u00e9", "e\u0301te\u0301")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[tuple[str, str, str]]:
+    """Sixty pictures of three people; a few tags each, skewed as tags are."""
+    chance = random.Random(4)
+    (tmp_path / "p").mkdir()
+    made = []
+    for number in range(60):
+        name = f"p/{number}.png"
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / name)
+        tags = chance.choices(WORDS, [1 / (rank + 1) for rank in range(len(WORDS))], k=chance.randint(1, 5))
+        made.append((name, ";".join([*tags, f"lone {number}"]), f"person {number % 3}"))
+    return made
+
+
+def table(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows([("picture", "tags", "owner"), *rows])
+    return path
+
+
+def fates(result: LabelsResult) -> list[dict[str, str]]:
+    with result.fates_file.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def refuse_nothing_lost(result: LabelsResult, tags: int, raw: set[str]) -> None:
+    """P8: each raw tag stands once, with a fate that has a name, and the fates' tags sum to the tags read."""
+    listed = fates(result)
+    # A cell that a spreadsheet would run has an apostrophe before it.
+    assert Counter(re.sub("^'(?=[=+@-])", "", row["raw"]) for row in listed) == Counter(raw)
+    assert {row["fate"] for row in listed} <= {*KEPT, *DISCARDED}
+    assert all(bool(row["label"]) == (row["fate"] in KEPT) for row in listed)
+    assert sum(int(row["times"]) for row in listed) == sum(result.fates.values()) == result.tags == tags
+    by_fate: Counter[str] = Counter()
+    for row in listed:
+        by_fate[row["fate"]] += int(row["times"])
+    assert by_fate == Counter({fate: count for fate, count in result.fates.items() if count})
+
+
+def test_w4_the_file_is_the_same_for_shuffled_rows_and_for_1_or_8_workers(
+    rows: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    shuffled = random.Random(1).sample(rows, len(rows))
+    made = {}
+    for name, given, workers in (("a", rows, 1), ("b", rows, 8), ("c", shuffled, 1), ("d", shuffled, 8)):
+        gather([table(tmp_path / f"{name}.csv", given)], tmp_path / name, separator=";", workers=workers)
+        made[name] = labels(tmp_path / name, tmp_path / f"{name}.json", min_count=2, min_owners=2)
+    files = {name: (result.space_file.read_bytes(), result.fates_file.read_bytes()) for name, result in made.items()}
+    assert len(set(files.values())) == 1
+    raw = [tag for _, cell, _ in rows for tag in cell.split(";")]
+    refuse_nothing_lost(made["a"], len(raw), set(raw))
+    assert 0 < sum(made["a"].fates[reason] for reason in DISCARDED) < len(raw)
+
+
+def test_p8_explain_shows_the_path_of_every_tag(rows: list[tuple[str, str, str]], here: Here, tmp_path: Path) -> None:
+    (tmp_path / "deny.txt").write_text("x\n", "utf-8")
+    (tmp_path / "aliases.tsv").write_text("kitty\tcat\n", "utf-8")
+    gather([table(tmp_path / "t.csv", rows)], tmp_path / "corpus", separator=";")
+    given = ("labels", tmp_path / "corpus", "-o", tmp_path / "space.json", "--min-count", "2", "--drop-numbers")
+    lists = ("--deny", tmp_path / "deny.txt", "--aliases", tmp_path / "aliases.tsv")
+    for tag, told in {
+        "Cat": "'Cat', key 'cat': label 0, 'cat', in ",
+        "#cats": "'#cats', key 'cats', plural of 'cat': label 0",
+        "kitty": "'kitty', key 'kitty', alias of 'cat': label 0",
+        "e\u0301te\u0301": "key '\u00e9t\u00e9'",
+        "12": "a number",
+        "x": "deny list",
+        "lone 7": "too rare",
+        "\U0001f43b": "no letter or number",
+        "never said": "never said",
+    }.items():
+        done = here(*given, *lists, "--explain", tag)
+        assert done.code == 0, done.err
+        assert told in done.out
+        assert done.out.count("\n") == 1
+    assert not (tmp_path / "space.json").exists(), "asking writes nothing"
+
+
+def test_p8_every_hashtag_of_57_383_real_rows_has_one_fate(real_data: Path, tmp_path: Path) -> None:
+    names = ["picture", "tags"]
+    source = real_data / "hashtags" / "harrison.tsv.gz"
+    record = gather([source], tmp_path / "corpus", column_names=names, separator=" ", pictures=False).record
+    assert record.read == record.buckets["used"] == 57_383
+    assert record.distinct_tags == 997
+    result = labels(tmp_path / "corpus", tmp_path / "space.json", min_count=10)
+    refuse_nothing_lost(result, record.tags, {row["raw"] for row in fates(result)})
+    assert len(fates(result)) == 997
+    assert result.labelled_pictures > 57_000
+    assert sum(result.fates[fate] for fate in KEPT) / result.tags > 0.99
+
+
+def test_p8_every_tag_of_an_art_site_and_its_aliases_go_through_labels(real_data: Path, tmp_path: Path) -> None:
+    path = real_data / "hashtags" / "artwork_tags_with_aliases.csv"
+    with path.open(encoding="utf-8", newline="") as handle:
+        site = list(csv.DictReader(handle))
+    gather([path], tmp_path / "corpus", tags_column="tag", separator="none", pictures=False)
+    result = labels(tmp_path / "corpus", tmp_path / "space.json", aliases=path)
+    refuse_nothing_lost(result, 6000, {row["tag"] for row in site})
+    kept = {canonical_key(row["tag"]) for row in site} - {""}
+    assert result.labels == len(kept), "people keep these apart: none is merged into another"
