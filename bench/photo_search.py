@@ -24,7 +24,7 @@ import tagwise
 from bench.record import write_record
 from tagwise.base import rng
 from tagwise.measure.accuracy import accuracy, top_k_right
-from tagwise.training.models import load_model
+from tagwise.training.loading import load
 from tagwise.transfer.features import embed
 from tagwise.transfer.linear import linear_scores
 from tagwise.transfer.targets import open_target, pack_part
@@ -78,7 +78,7 @@ def main() -> None:
 
 def probed(run: Path, target: Path, folder: Path) -> list[float]:
     """Accuracy on the labelled pictures that are not drawn, for each draw of a few to learn from."""
-    model, opened = load_model(run), open_target(target)
+    model, opened = load(run), open_target(target)
     view = model.facts.view
     parts = [pack_part(part, view, folder / "pixels") for part in (opened.train, opened.validation) if part is not None]
     vectors = torch.cat([embed(model.net, part.images_NHWC, view, torch.device("cpu")) for part in parts])

@@ -25,7 +25,7 @@ from bench.record import write_record
 from bench.scratch_search import TARGET_SEEDS, draw
 from tagwise.corpus.drawn.files import write_aliases, write_corpus
 from tagwise.measure.accuracy import accuracy, top_k_right
-from tagwise.training.models import load_model
+from tagwise.training.loading import load
 from tagwise.transfer.features import embed
 from tagwise.transfer.linear import linear_scores
 from tagwise.verbs import quickstart
@@ -64,7 +64,7 @@ def trial(
             law="sqrt",
             seed=seed,
         )
-    model, cpu = load_model(result.folder), torch.device("cpu")
+    model, cpu = load(result.folder), torch.device("cpu")
     view = model.facts.view
     train, truth = draw(seed, "train", 10, view)
     held, held_truth = draw(seed, "validation", VALIDATION_PER_CLASS, view)

@@ -15,7 +15,7 @@ import pytest
 import tagwise
 
 VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "predict", "report")
-MODELS = ("create_model", "list_models", "load_model")
+MODELS = ("create_model", "list_models", "load")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -32,9 +32,9 @@ def test_a_verb_is_a_function_that_returns_a_value_and_documents_every_argument(
 
 def test_models_are_made_listed_and_loaded_from_the_face() -> None:
     from tagwise.nets import create_model, list_models
-    from tagwise.training.models import load_model
+    from tagwise.training.loading import load
 
-    assert (tagwise.create_model, tagwise.list_models, tagwise.load_model) == (create_model, list_models, load_model)
+    assert (tagwise.create_model, tagwise.list_models, tagwise.load) == (create_model, list_models, load)
 
 
 def test_all_names_everything_and_nothing_that_is_missing() -> None:

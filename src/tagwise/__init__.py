@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tagwise.nets import create_model as create_model
     from tagwise.nets import list_models as list_models
-    from tagwise.training.models import load_model as load_model
+    from tagwise.training.loading import load as load
     from tagwise.transfer.tagger import Tagger as Tagger
     from tagwise.verbs.compare import compare as compare
+    from tagwise.verbs.evaluate import evaluate as evaluate
     from tagwise.verbs.gather import gather as gather
     from tagwise.verbs.labels import labels as labels
     from tagwise.verbs.predict import predict as predict
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from tagwise.verbs.report import report as report
     from tagwise.verbs.train import train as train
 
-VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "predict", "report")
+VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "evaluate", "predict", "report")
 """In the order in which people use them."""
 
 _PLACES = {
     **{verb: f"tagwise.verbs.{verb}" for verb in VERBS},
     "create_model": "tagwise.nets",
     "list_models": "tagwise.nets",
-    "load_model": "tagwise.training.models",
+    "load": "tagwise.training.loading",
     "Tagger": "tagwise.transfer.tagger",
 }
 

@@ -36,7 +36,12 @@ def spatial(radix: int, cardinality: int) -> nn.Module:
     if radix:
         return SplitAttention(CHANNELS, hidden=16, radix=radix, cardinality=cardinality)
     design = Design(
-        block="bottleneck", depths=(1,), planes=(16,), strides=(1,), cardinality=cardinality, base_width=32 // cardinality
+        block="bottleneck",
+        depths=(1,),
+        planes=(16,),
+        strides=(1,),
+        cardinality=cardinality,
+        base_width=32 // cardinality,
     )
     block = Bottleneck(design, Place(stage=0, in_channels=16))
     return nn.Sequential(OrderedDict(conv=block.conv2, bn0=block.bn2, act=block.act2))
@@ -145,7 +150,7 @@ def test_radix_one_is_squeeze_and_excitation_of_the_3x3(cardinality: int) -> Non
     silence(module.bn1)
     gate = SqueezeExcitation(CHANNELS, 16).double()
     for dense, grouped in ((gate.fc1, module.fc1), (gate.fc2, module.fc2)):
-        blocks = torch.block_diag(*grouped.weight.flatten(1).chunk(cardinality))
+        blocks = torch.block_diag(*grouped.weight.flatten(1).chunk(cardinality))  # type: ignore[no-untyped-call]
         assert grouped.bias is not None
         dense.load_state_dict({"weight": blocks[..., None, None], "bias": grouped.bias})
     x = torch.randn(2, CHANNELS, 5, 7, dtype=torch.double)

@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {
     "stem_stride": 1,
 }
 BASIC = {"block": "basic", "base_width": 64}
-CONVOLUTIONAL = {
+CONVOLUTIONAL: dict[str, dict[str, Any]] = {
     "plain": {},
     "grouped": {"cardinality": 2},
     "basic": BASIC,
@@ -66,7 +66,7 @@ def scattered(shape: tuple[int, ...], start: int = 0) -> Tensor:
 
 
 def resnest_logits(name: str, output_stride: int, rule: str = "authors") -> Tensor:
-    settings = {"output_stride": output_stride, "dilation_rule": rule, "depths": (2, 1, 1, 1)}
+    settings: dict[str, Any] = {"output_stride": output_stride, "dilation_rule": rule, "depths": (2, 1, 1, 1)}
     net = create_model(name, num_classes=4, **settings).double().eval()
     fill(net)
     with torch.inference_mode():
@@ -94,10 +94,7 @@ def test_m7_the_rules_differ_for_resnest_and_for_nothing_without_pools() -> None
     detectron2 = resnest_logits("resnest50", 16, "detectron2")
     for one, other in ((authors, timm), (authors, detectron2), (timm, detectron2)):
         assert (one - other).abs().max() > 0.01 * authors.abs().max()
-    plain = [
-        build(Design(**TINY, output_stride=2, dilation_rule=rule), num_classes=3)  # type: ignore[arg-type]
-        for rule in ("authors", "timm")
-    ]
+    plain = [build(Design(**TINY, output_stride=2, dilation_rule=rule), num_classes=3) for rule in ("authors", "timm")]
     plain[1].load_state_dict(plain[0].state_dict())
     images = torch.randn(2, 3, 16, 16)
     assert torch.equal(plain[0](images), plain[1](images))
@@ -116,12 +113,14 @@ def test_m7_what_dilates_gives_the_striding_nets_maps_between_new_pixels(
     fill(striding)
     dilating.load_state_dict(striding.state_dict())
     images = torch.randn(1, 3, height, width, dtype=torch.double)
-    for sparse, dense, stride in zip(striding.features(images), dilating.features(images), striding.strides, strict=True):
+    for sparse, dense, stride in zip(
+        striding.features(images), dilating.features(images), striding.strides, strict=True
+    ):
         step = stride // min(stride, output_stride)
         torch.testing.assert_close(dense[:, :, ::step, ::step], sparse, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", list(DESIGNS)[::3])
+@pytest.mark.parametrize("name", list(DESIGNS)[::5])
 def test_m7_every_design_has_maps_of_the_asked_strides(name: str) -> None:
     """On the meta device, with the parameters of the striding net."""
     stages = len(find_design(name).depths)
@@ -144,7 +143,7 @@ def test_m7_impossible_output_strides_are_refused() -> None:
         create_model("resnest50", output_stride=8, dilation_rule="detectron2")
 
 
-CHECKPOINTED = {
+CHECKPOINTED: dict[str, dict[str, Any]] = {
     "plain": {"stochastic_depth": 0.5, "drop_block": 0.2, "dropout": 0.3},
     "basic": {**BASIC, "stochastic_depth": 0.5, "drop_block": 0.2},
     "preact": {"preactivation": True, "stochastic_depth": 0.5},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import timm
-import timm.data
 import torch
+from timm.data.config import resolve_data_config as resolve_timm_config
+from timm.data.transforms_factory import create_transform
 
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.views import View
@@ -22,8 +24,8 @@ PLANES = (8, 16, 32, 64)
 @pytest.mark.parametrize("out_indices", [None, (2, 4), (1, 2)])
 def test_m21_feature_nets_return_timms_maps(name: str, out_indices: tuple[int, ...] | None) -> None:
     """Same count, channels and reductions; stages beyond the last map are not built; pictures of an odd size."""
-    sizes = {} if out_indices is None else {"out_indices": out_indices}
-    theirs = timm.create_model(name, features_only=True, layers=(1, 1, 1, 1), channels=PLANES, **sizes)
+    sizes: dict[str, Any] = {} if out_indices is None else {"out_indices": out_indices}
+    theirs: Any = timm.create_model(name, features_only=True, layers=(1, 1, 1, 1), channels=PLANES, **sizes)
     base = {"base_width": 8} if name == "resnet50d" else {}
     ours = create_model(name, features_only=True, depths=(1, 1, 1, 1), planes=PLANES, **base, out_indices=out_indices)
     assert isinstance(ours, FeatureNet)
@@ -56,7 +58,7 @@ def test_maps_that_a_net_has_not_are_refused(out_indices: tuple[int, ...]) -> No
 
 
 def test_timms_methods_answer_as_in_timm() -> None:
-    theirs = timm.create_model("resnet18", num_classes=5).eval()
+    theirs: Any = timm.create_model("resnet18", num_classes=5).eval()
     ours = create_model("resnet18", num_classes=5).eval()
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(2, 3, 64, 64)
@@ -75,7 +77,7 @@ def test_other_settings_change_the_design_and_unknown_ones_get_the_nearest() -> 
     net = create_model("resnest50", output_stride=16, dilation_rule="timm", stochastic_depth=0.1, depths=(1, 1, 1, 1))
     changes = {"output_stride": 16, "dilation_rule": "timm", "stochastic_depth": 0.1, "depths": (1, 1, 1, 1)}
     assert net.design == dataclasses.replace(find_design("resnest50"), **changes)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="no setting 'stochastic_dept' in a design; the nearest .* stochastic_depth"):
+    with pytest.raises(UsageError, match=r"no setting 'stochastic_dept' in a design; the nearest .* stochastic_depth"):
         create_model("resnet18", stochastic_dept=0.1)
     with pytest.raises(UsageError, match="output_stride is one of 4, 8, 16, 32, not 12"):
         create_model("resnet18", output_stride=12)
@@ -116,8 +118,9 @@ def test_views_answer_under_timms_keys(shelf: dict[str, torch.Tensor]) -> None:
     """And timm's create_transform takes the answer."""
     for view in (View(resolution=224, resize=256), View(resolution=160, resize=160, fit="pad")):
         config = resolve_data_config(view)
-        assert config.keys() == timm.data.resolve_data_config({"img_size": 224}).keys()
-        timm.data.create_transform(**config)
+        theirs = resolve_timm_config({"img_size": 224})  # type: ignore[no-untyped-call]
+        assert config.keys() == theirs.keys()
+        create_transform(**config)
     assert config["crop_mode"] == "border"
     published = resolve_data_config(create_model("resnest14", pretrained=True))
     assert published["input_size"] == (3, 224, 224)

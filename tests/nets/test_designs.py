@@ -137,6 +137,11 @@ CONTRADICTIONS = {
     "stride in a convolution": {"preactivation": True, "stride_at": "avd_last"},
     "take squeeze-and-excitation": {"preactivation": True, "attention": Attention(kind="sk")},
     "0 to 1": {"stochastic_depth": 1.5},
+    "0 to below 1": {"drop_block": 1.0},
+    "drop_block is 0 in pre-activation nets": {"preactivation": True, "drop_block": 0.1},
+    "stochastic_depth 0": {"shortcut": "none", "stochastic_depth": 0.1},
+    "zero_init_last is False": {"shortcut": "none", "zero_init_last": True},
+    "output_stride is one of 4, 8, 16, 32, not 2": {"output_stride": 2},
 }
 
 
@@ -144,6 +149,14 @@ CONTRADICTIONS = {
 def test_contradictory_designs_are_refused(sentence: str, settings: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=f"This design cannot be built: .*{sentence}"):
         dataclasses.replace(find_design("resnet50"), **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["plain18", "plain34", "plain20_cifar", "plain110_cifar"])
+def test_plain_nets_are_the_basic_ones_without_shortcuts(name: str) -> None:
+    residual = find_design(name.replace("plain", "resnet"))
+    assert find_design(name) == dataclasses.replace(residual, shortcut="none")
+    with pytest.raises(UsageError, match="There is no design"):
+        find_design(f"{name}_preact")
 
 
 def test_list_models_filters_by_shell_pattern() -> None:

@@ -97,9 +97,7 @@ def narrow(name: str, **settings: Any) -> ResidualNet:
 
 
 def narrow_timm(name: str, **settings: Any) -> nn.Module:
-    net: nn.Module = timm.create_model(
-        name, layers=SHALLOW, channels=narrow_planes(name), drop_rate=0.0, **settings
-    )
+    net: nn.Module = timm.create_model(name, layers=SHALLOW, channels=narrow_planes(name), drop_rate=0.0, **settings)
     return net
 
 
@@ -151,8 +149,10 @@ def test_m4_equals_timm_where_groups_meet_splits(radix: int, cardinality: int) -
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize(
     "name",
-    ["resnet18", "resnet50d", "resnext50_32x4d", "seresnet50", "skresnet18", "senet154"]
-    + ["resnest50d", "resnest50d_4s2x40d", "resnest101e"],
+    [
+        *("resnet18", "resnet50d", "resnext50_32x4d", "seresnet50", "skresnet18", "senet154"),
+        *("resnest50d", "resnest50d_4s2x40d", "resnest101e"),
+    ],
 )
 def test_m7_dilated_nets_equal_timms_by_its_rule(name: str, output_stride: int) -> None:
     ours = narrow(name, output_stride=output_stride, dilation_rule="timm")
@@ -248,7 +248,12 @@ def kinds() -> dict[Design, str]:
     for name, design in DESIGNS.items():
         stages = len(design.depths)
         width = 64 if design.block == "basic" else max(64 // design.cardinality, 2)
-        small = {"depths": (1,) * stages, "planes": NARROW[:stages], "base_width": width, "dropout": 0.0}
+        small: dict[str, Any] = {
+            "depths": (1,) * stages,
+            "planes": NARROW[:stages],
+            "base_width": width,
+            "dropout": 0.0,
+        }
         named.setdefault(dataclasses.replace(design, **small), name)
     return named
 

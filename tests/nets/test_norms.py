@@ -15,7 +15,7 @@ from tagwise.nets.norms import FrozenNorm
 
 
 def narrow(name: str, **settings: Any) -> ResidualNet:
-    width = {} if "18" in name else {"base_width": 8}
+    width: dict[str, Any] = {} if "18" in name else {"base_width": 8}
     return create_model(name, num_classes=3, planes=(8, 16, 32, 64), **width, **settings)
 
 
@@ -29,7 +29,9 @@ def train_a_step(net: ResidualNet, batch: int = 2) -> None:
 
 def changed(before: dict[str, torch.Tensor], net: nn.Module) -> set[str]:
     """Stem, stages and classifier of which any tensor, running statistics included, is another now."""
-    return {name.partition(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
+    return {
+        name.partition(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,9 @@ def test_norms_are_per_process_until_synchronised_and_frozen_ones_stay() -> None
     freeze(net, "stem+1")
     synchronise_norms(net)
     kinds = {
-        (name.partition(".")[0], type(module)) for name, module in net.named_modules() if "Norm" in type(module).__name__
+        (name.partition(".")[0], type(module))
+        for name, module in net.named_modules()
+        if "Norm" in type(module).__name__
     }
     frozen = {("conv1", FrozenNorm), ("bn1", FrozenNorm), ("layer1", FrozenNorm)}
     assert kinds == frozen | {(f"layer{stage}", nn.SyncBatchNorm) for stage in (2, 3, 4)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tagwise.base.errors import UsageError
 from tagwise.base.views import View
 from tagwise.corpus.drawn.pictures import draw_pictures
 from tagwise.corpus.drawn.scenes import BACKGROUNDS, COLOURS, Scenes
 from tagwise.corpus.drawn.shapes import SHAPES
 from tagwise.nets import build
 from tagwise.nets.design import Design
+from tagwise.nets.dropblock import DropBlock
 from tagwise.pixels.augment import Augment
 from tagwise.pixels.decode import fit
 from tagwise.training.models import replace_head
@@ -101,6 +104,34 @@ def test_the_net_to_begin_from_stays_as_it_is() -> None:
     assert (start.fc.out_features, net.fc.out_features) == (7, 3)
     moved = [name for name, content in state_bytes(net).items() if content != before[name] and "fc" not in name]
     assert "conv1.weight" in moved, "all parameters move"
+
+
+@pytest.mark.parametrize(("freeze", "still"), [("stem", {"conv1", "bn1"}), ("stem+1", {"conv1", "bn1", "layer1"})])
+def test_frozen_parts_stay_as_they_were_and_the_rest_moves(freeze: str, still: set[str]) -> None:
+    start = build(DESIGN, num_classes=3)
+    before = state_bytes(start)
+    net = train_classes(tiny_plan(images=32, freeze=freeze), *noise(), 3, device=CPU, start=start)
+    same = {name.split(".")[0] for name, content in state_bytes(net).items() if content == before[name]}
+    moved = {name.split(".")[0] for name, content in state_bytes(net).items() if content != before[name]}
+    assert same == still
+    assert moved == {"conv1", "bn1", "layer1", "fc"} - still
+
+
+def test_a_plan_refuses_parts_that_its_design_has_not() -> None:
+    with pytest.raises(UsageError, match=r"the first of the 1 stages too, not 'stem\+2'"):
+        tiny_plan(freeze="stem+2")
+
+
+def test_m11_a_training_raises_dropblocks_probability_to_its_designs() -> None:
+    design = dataclasses.replace(DESIGN, drop_block=0.2)
+    seen: list[float] = []
+    start = build(design, num_classes=3)
+    layer = next(module for module in start.modules() if isinstance(module, DropBlock))
+    layer.register_forward_hook(lambda module, *_: seen.append(module.probability))
+    plan = tiny_plan(design=design, images=32)
+    hooked = train_classes(plan, *noise(), 3, device=CPU, start=start)
+    assert hooked is not start
+    assert seen == pytest.approx([0.05, 0.1, 0.15, 0.2])
 
 
 def test_a_fine_tuning_begins_with_the_weights_given() -> None:

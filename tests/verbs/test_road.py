@@ -67,7 +67,7 @@ def test_a_classifier_has_the_targets_classes_and_its_score(road: Road) -> None:
     scores = road.steps["train"].json["scores"]
     assert scores["test_pictures"] == 40
     assert scores["low"] <= scores["accuracy"] <= scores["high"]
-    model = face.load_model(road / "runs/b")
+    model = face.load(road / "runs/b")
     assert list(model.facts.outputs) == sorted(path.name for path in (road / "target/train").iterdir())
     assert len(model.facts.lineage) == 2
 
@@ -95,7 +95,7 @@ def test_python_says_what_the_command_said(road: Road) -> None:
     answer = road.steps["predict"].json["answers"][1]
     tagger = face.Tagger(road / "runs/a", device="cpu")
     assert [[name, pytest.approx(share)] for name, share in tagger(answer["picture"]).outputs] == answer["outputs"]
-    net = face.load_model(road / "runs/a").net
+    net = face.load(road / "runs/a").net
     with torch.inference_mode():
         maps = net.features(torch.zeros(2, 3, 16, 16))
         assert net.embed(torch.zeros(2, 3, 16, 16)).shape == (2, net.channels[-1])
@@ -214,7 +214,7 @@ def test_a_grown_label_space_keeps_the_rows_that_both_know(road: Road, here: Her
     )
     assert done.code == 0
     assert f"{len(old)} of {len(new)} labels keep their classifier rows of a" in done.err
-    before, after = (face.load_model(folder) for folder in (road / "runs/a", tmp_path / "b"))
+    before, after = (face.load(folder) for folder in (road / "runs/a", tmp_path / "b"))
     rows = {label.key: row for label, row in zip(new.labels, after.net.fc.weight, strict=True)}
     for label, row in zip(old.labels, before.net.fc.weight, strict=True):
         assert torch.allclose(rows[label.key], row, atol=1e-5)

@@ -67,19 +67,21 @@ def pack(pictures: Sequence[Place], view: View, folder: Path, *, workers: int | 
     return PackedPictures(images_NHWC=np.load(array, mmap_mode="r"), ok=ok, reasons=reasons)
 
 
-def _write(pictures: Sequence[Place], view: View, array: Path, workers: int | None) -> dict[int, str]:
-    def fitted(picture: Place) -> NDArray[np.uint8] | str:
-        try:
-            return fit(decode(picture, background=view.background).pixels_HWC, view)
-        except PictureRefused as refusal:
-            return refusal.reason
+def fitted(picture: Place, view: View) -> NDArray[np.uint8] | str:
+    """A picture as the view's square, RGB 0..255 [resize, resize, 3], or why it cannot be read."""
+    try:
+        return fit(decode(picture, background=view.background).pixels_HWC, view)
+    except PictureRefused as refusal:
+        return refusal.reason
 
+
+def _write(pictures: Sequence[Place], view: View, array: Path, workers: int | None) -> dict[int, str]:
     shape = (view.resize, view.resize, 3)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), *shape)}
     refused: dict[int, str] = {}
     with open_atomically(array) as handle, progress("packing", len(pictures)) as ticker:
         np.lib.format.write_array_header_1_0(handle, header)
-        for position, result in enumerate(map_in_order(fitted, pictures, workers)):
+        for position, result in enumerate(map_in_order(lambda picture: fitted(picture, view), pictures, workers)):
             if isinstance(result, str):
                 refused[position] = result
                 result = np.zeros(shape, np.uint8)

@@ -159,12 +159,13 @@ def _only_once(block: nn.Module) -> Callable[[], tuple[AbstractContextManager[No
     @contextmanager
     def second() -> Iterator[None]:
         norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
-            norm.track_running_stats = False
+            norm.momentum, norm.num_batches_tracked = 0.0, None
         try:
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for norm, (momentum, count) in zip(norms, before, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, count
 
     return lambda: (nullcontext(), second())

@@ -1,4 +1,4 @@
-"""What a design costs: parameters and multiply-adds, counted without memory on the meta device."""
+"""What a design costs: parameters, multiply-adds, activations, counted without memory on the meta device."""
 
 from __future__ import annotations
 
@@ -30,25 +30,72 @@ class Macs:
     """The part of ``total`` in the attention's 1x1 layers over pooled vectors."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a net costs at one size of picture."""
+
+    parameters: int
+    """Learned numbers, the classifier's included."""
+    macs: Macs
+    """Multiply-adds of one picture's forward pass."""
+    activations: int
+    """Numbers that the convolutions, norms and linear layers give for one picture."""
+
+    @property
+    def activation_bytes(self) -> int:
+        """The activations in float32; training keeps about as much of a picture for the backward pass."""
+        return 4 * self.activations
+
+
 def count_parameters(design: Design, num_classes: int = 1000) -> int:
     """Learned numbers of the net, its classifier included."""
-    return sum(parameter.numel() for parameter in _meta_net(design, num_classes).parameters())
+    return _parameters(_meta_net(design, num_classes))
 
 
 def count_macs(design: Design, height: int, width: int, num_classes: int = 1000) -> Macs:
     """Multiply-adds for one RGB picture of ``height`` x ``width`` pixels."""
+    return count_costs(design, height, width, num_classes).macs
+
+
+def count_activations(design: Design, height: int, width: int, num_classes: int = 1000) -> int:
+    """Numbers given by the convolutions, norms and linear layers for one RGB picture.
+
+    Pools, sums and gates are not counted, and ReLUs write over what the norm gave. What autograd
+    keeps in a training differs from this by at most a fifth, either way, over the whole family.
+    """
+    return count_costs(design, height, width, num_classes).activations
+
+
+def count_costs(design: Design, height: int, width: int, num_classes: int = 1000) -> Costs:
+    """All of a net's costs for one RGB picture of ``height`` x ``width`` pixels, in one pass."""
     net = _meta_net(design, num_classes).eval()
+    parameters = _parameters(net)
+    outputs, macs = _layers(net, height, width)
+    attention = sum(count for name, count in macs.items() if name.rpartition(".")[2] in _ATTENTION_LAYERS)
+    total = Macs(total=sum(macs.values()), attention=attention)
+    return Costs(parameters=parameters, macs=total, activations=sum(outputs.values()))
+
+
+def _layers(net: ResidualNet, height: int, width: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Outputs of each layer, and multiply-adds of those that have any; the net loses its norms."""
+    outputs: dict[str, int] = {}
     macs: dict[str, int] = {}
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(_counter(macs, name))
+            module.register_forward_hook(_counter(outputs, name))
+            module.register_forward_hook(_counter(macs, name, math.prod(module.weight.shape[1:])))
         elif isinstance(module, nn.BatchNorm2d):
-            # Norms are not counted, and take nine tenths of the time on the meta device.
-            net.set_submodule(name, nn.Identity())
+            # What a norm gives is as large as what it gets, and norms take nine tenths of the time on meta.
+            instead = nn.Identity()
+            instead.register_forward_hook(_counter(outputs, name))
+            net.set_submodule(name, instead)
     with torch.inference_mode():
         net(torch.empty(1, 3, height, width, device="meta"))
-    attention = sum(count for name, count in macs.items() if name.rpartition(".")[2] in _ATTENTION_LAYERS)
-    return Macs(total=sum(macs.values()), attention=attention)
+    return outputs, macs
+
+
+def _parameters(net: ResidualNet) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def _meta_net(design: Design, num_classes: int) -> ResidualNet:
@@ -56,9 +103,10 @@ def _meta_net(design: Design, num_classes: int) -> ResidualNet:
         return build(design, num_classes=num_classes)
 
 
-def _counter(macs: dict[str, int], name: str) -> Any:
-    def count(module: nn.Conv2d | nn.Linear, _inputs: Any, output: Tensor) -> None:
-        # A weight is [out, in / groups, *kernel]: each output value takes one product with a filter's every number.
-        macs[name] = output.numel() * math.prod(module.weight.shape[1:])
+def _counter(counts: dict[str, int], name: str, each: int = 1) -> Any:
+    """A hook that counts ``each`` for every number of the output; a filter's every number is one product."""
+
+    def count(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        counts[name] = output.numel() * each
 
     return count

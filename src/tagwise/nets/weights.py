@@ -14,7 +14,7 @@ from tagwise.nets.downloads import fetch
 from tagwise.nets.provenance import Score, Weights
 from tagwise.nets.published import WEIGHTS
 
-__all__ = ["WEIGHTS", "Score", "Weights", "find_weights", "list_weights", "load_weights"]
+__all__ = ["WEIGHTS", "Score", "Weights", "find_weights", "list_weights", "load_weights", "say_terms", "weights_of"]
 
 
 def find_weights(name: str, tag: str | None = None) -> Weights:
@@ -57,12 +57,22 @@ def load_weights(row: Weights) -> dict[str, Tensor]:
     """
     from tagwise.nets.layouts import read_state, to_canonical
 
+    say_terms(row)
+    path = fetch(row.url, row.sha256_prefix, name=row.name)
+    return to_canonical(read_state(path), find_design(row.design))
+
+
+def weights_of(sha256: str) -> Weights | None:
+    """The row of the published file with this SHA-256, wherever it lies and whatever it is called now."""
+    return next((row for row in WEIGHTS if row.sha256_prefix and sha256.startswith(row.sha256_prefix)), None)
+
+
+def say_terms(row: Weights) -> None:
+    """Says once what a user of the file has to know: that its terms forbid commercial use, what is wrong with it."""
     if not row.commercial:
         _say_once(f"These weights of {row.who} are licensed {row.licence}: not for commercial use.")
     if row.note:
         _say_once(f"Of {row.name}: {row.note}.")
-    path = fetch(row.url, row.sha256_prefix, name=row.name)
-    return to_canonical(read_state(path), find_design(row.design))
 
 
 @functools.cache

@@ -13,13 +13,12 @@ import torch
 from torch import nn
 
 from tagwise.base import settings
-from tagwise.base.errors import TagwiseError, UsageError, unknown
+from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.files import open_atomically, sha256_of_file
 from tagwise.base.views import View
-from tagwise.nets import build, create_model, find_weights, list_models
 from tagwise.nets.design import Design
-from tagwise.nets.grammar import ResidualNet
-from tagwise.nets.weights import WEIGHTS
+from tagwise.nets.grammar import ResidualNet, build
+from tagwise.nets.provenance import Weights
 from tagwise.tags.space import LabelSpace
 from tagwise.training.losses import Loss
 
@@ -61,6 +60,8 @@ class Model:
     name: str
     digest: str
     """SHA-256 prefix of its file, 16 hex digits."""
+    published: Weights | None = None
+    """What its publisher says of it, if its file is a published one."""
 
 
 def save_model(path: Path, net: nn.Module, facts: ModelFacts) -> None:
@@ -73,24 +74,24 @@ def save_model(path: Path, net: nn.Module, facts: ModelFacts) -> None:
         handle.write(save(tensors, metadata={_METADATA_KEY: text}))
 
 
-def load_model(thing: str | Path) -> Model:
-    """A model by the folder of its run, its file, or the name of published weights.
+def holds_model(path: Path) -> bool:
+    """Whether a file is a model of ours, by its metadata; a damaged one is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return _METADATA_KEY in (handle.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def read_model(path: Path, name: str) -> Model:
+    """A model in a file of ours.
 
     Raises:
-        UsageError: There is no such folder, file or name; or the run has no model yet.
-        TagwiseError: The file is damaged or is no model of ours.
+        TagwiseError: The file is damaged.
+        UsageError: What stands in it beside its tensors is not ours.
     """
-    path = Path(thing)
-    if path.is_dir():
-        if not (path / MODEL_FILE).is_file():
-            raise UsageError(f"{path} holds no {MODEL_FILE}; give the folder of a finished run.")
-        return _load_file(path / MODEL_FILE, path.resolve().name)
-    if path.is_file():
-        return _load_file(path, path.stem)
-    return _load_published(str(thing))
-
-
-def _load_file(path: Path, name: str) -> Model:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -110,27 +111,6 @@ def _load_file(path: Path, name: str) -> Model:
         fault = str(error).split("\n\t")[-1].rstrip(".")  # torch lists them all, a line each
         raise TagwiseError(f"The tensors of {path} do not fit its design: {fault}.") from error
     return Model(net=net.eval(), facts=facts, name=name, digest=sha256_of_file(path)[:16])
-
-
-def _load_published(name: str) -> Model:
-    try:
-        row = find_weights(name)
-    except UsageError as error:
-        beside = Path(name).parent
-        folders = [str(run.parent) for run in beside.glob(f"*/{MODEL_FILE}")]
-        names = folders + [weights.name for weights in WEIGHTS] + list_models()
-        near = unknown("model", name, names, "folders, files or the table of weights")
-        raise near from error
-    net = create_model(name, pretrained=True)
-    classes = tuple(f"{row.label_set}:{index}" for index in range(net.fc.out_features))
-    facts = ModelFacts(
-        design=net.design,
-        view=row.view,
-        classes=classes,
-        lineage=(f"{row.name} by {row.who}",),
-        licence=row.licence,
-    )
-    return Model(net=net.eval(), facts=facts, name=row.name, digest=row.sha256_prefix)
 
 
 def replace_head(net: ResidualNet, bias: torch.Tensor) -> None:

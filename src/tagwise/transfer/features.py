@@ -23,7 +23,7 @@ def embed(net: ResidualNet, images_NHWC: NDArray[np.uint8], view: View, device: 
 
 
 def score(net: ResidualNet, images_NHWC: NDArray[np.uint8], view: View, device: torch.device) -> NDArray[np.float32]:
-    """The logits, float32 [N, outputs]."""
+    """The logits, float32 [N, outputs]; the net computes in the precision of its parameters."""
     logits_NV: NDArray[np.float32] = _forward(net, net.forward, images_NHWC, view, device).numpy()
     return logits_NV
 
@@ -45,4 +45,5 @@ def _forward(
 def _batches(net: ResidualNet, images_NHWC: NDArray[np.uint8], view: View, device: torch.device) -> Iterator[Tensor]:
     for first in range(0, len(images_NHWC), BATCH):
         images_BHWC = torch.from_numpy(np.array(images_NHWC[first : first + BATCH])).to(device)
-        yield centred(images_BHWC, view).contiguous(memory_format=memory_format(net))
+        images_BCHW = centred(images_BHWC, view).to(next(net.parameters()).dtype)
+        yield images_BCHW.contiguous(memory_format=memory_format(net))

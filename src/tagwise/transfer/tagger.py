@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from tagwise.base.devices import choose_device
+from tagwise.corpus.pack import fitted
 from tagwise.corpus.pool import map_in_order
 from tagwise.pixels.decode import decode, fit
-from tagwise.pixels.place import PictureRefused, Place
-from tagwise.training.models import Model, load_model
+from tagwise.pixels.place import Place
+from tagwise.training.loading import load
+from tagwise.training.models import Model
 from tagwise.transfer.features import BATCH, score
 
 
@@ -38,7 +40,7 @@ class Tagger:
     Answer(picture='cat.jpg', outputs=(('cat', 0.61), ('animal', 0.2), ...), problem=None)
 
     Args:
-        model: A run folder, a model file, the name of published weights, or a loaded model.
+        model: What ``load`` takes, or what it gave.
         top: Outputs said of a picture.
         threshold: Outputs below this score are left out.
         device: cpu, cuda or mps; the best one here by default.
@@ -47,7 +49,7 @@ class Tagger:
     def __init__(
         self, model: str | Path | Model, *, top: int = 5, threshold: float = 0.0, device: str | None = None
     ) -> None:
-        self.model = model if isinstance(model, Model) else load_model(model)
+        self.model = model if isinstance(model, Model) else load(model)
         self.top, self.threshold = top, threshold
         self.device = choose_device(device)
 
@@ -76,12 +78,7 @@ class Tagger:
                     yield next(found)
 
     def _read(self, picture: str | Path | Place) -> NDArray[np.uint8] | str:
-        view = self.model.facts.view
-        try:
-            place = picture if isinstance(picture, Place) else Place(str(picture))
-            return fit(decode(place, background=view.background).pixels_HWC, view)
-        except PictureRefused as refusal:
-            return refusal.reason
+        return fitted(picture if isinstance(picture, Place) else Place(str(picture)), self.model.facts.view)
 
     def _answers(self, names: Sequence[str], images_NHWC: NDArray[np.uint8]) -> list[Answer]:
         facts = self.model.facts

@@ -83,7 +83,7 @@ def compare(
     """
     from tagwise.base.devices import choose_device
     from tagwise.nets import find_design
-    from tagwise.training.models import load_model
+    from tagwise.training.loading import load
     from tagwise.transfer.comparison import Arena
     from tagwise.transfer.contest import LONGER, Contest, fine_tuning_plans, scratch_plans, usual_epochs
     from tagwise.transfer.records import PROTOCOLS
@@ -107,7 +107,7 @@ def compare(
         )
     if per_class is not None:
         opened = opened.few_labelled(per_class, seed)
-    models = [load_model(thing) for thing in model]
+    models = [load(thing) for thing in model]
     if not models:
         raise UsageError("There is nothing to compare; give --model with a run folder or the name of weights.")
     names = _names(model, models)

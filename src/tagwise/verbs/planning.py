@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tagwise.base.errors import UsageError
-
 if TYPE_CHECKING:
     import torch
 
@@ -62,20 +60,6 @@ def make_plan(
     if lr is not None:
         plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
     return with_settings(plan, settings) if settings else plan
-
-
-def refuse_other_design(start: Model | None, design: str | None) -> None:
-    """A model brings its own design.
-
-    Raises:
-        UsageError: ``--from`` and ``--design`` disagree, or the design is unknown.
-    """
-    from tagwise.nets import find_design
-
-    if start is not None and design is not None and find_design(design) != start.facts.design:
-        raise UsageError(
-            f"--from {start.name} has its own design; leave --design away, or train {design} from scratch."
-        )
 
 
 def choose_view(start: Model | None, resolution: int | None, usual: int) -> View:

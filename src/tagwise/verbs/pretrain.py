@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tagwise.base.durations import clock, parse_images
 from tagwise.base.progress import say
-from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_other_design
+from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan
 
 if TYPE_CHECKING:
     from tagwise.pixels.place import Place
@@ -101,7 +101,8 @@ def pretrain(
     from tagwise.tags.law_report import report_laws
     from tagwise.tags.space import LabelSpace
     from tagwise.training.loop import Job, train
-    from tagwise.training.models import MODEL_FILE, load_model, save_model
+    from tagwise.training.loading import load
+    from tagwise.training.models import MODEL_FILE, save_model
     from tagwise.training.plans import PRETRAINING, find_recipe
     from tagwise.training.runs import open_run
     from tagwise.verbs.labels import choose_threshold, law_facts
@@ -112,8 +113,7 @@ def pretrain(
     ids, offsets, counts = _labelled(assignment, space, corpus, labels)
     chosen = choose_threshold(ids, offsets, counts, law, threshold)
     report = report_laws(ids, offsets, counts, law, chosen)
-    start = load_model(from_) if from_ is not None else None
-    refuse_other_design(start, design)
+    start = load(from_, design=design) if from_ is not None else None
     name = recipe or ("wsl" if where.type == "cuda" else "small")
     small = find_recipe(name) == "small"
     plan = make_plan(

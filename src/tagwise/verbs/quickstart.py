@@ -186,7 +186,7 @@ def _draw(out: Path, seed: int, pictures: int, test_per_class: int, overwrite: b
 def _compare(out: Path, seed: int, device: str | None) -> Comparison:
     """As ``compare`` does, but scratch has the net, schedule and length of a search made beforehand."""
     from tagwise.base.devices import choose_device
-    from tagwise.training.models import load_model
+    from tagwise.training.loading import load
     from tagwise.transfer.comparison import Arena
     from tagwise.transfer.contest import Contest, fine_tuning_plans
     from tagwise.transfer.drawn import drawn_scratch
@@ -195,7 +195,7 @@ def _compare(out: Path, seed: int, device: str | None) -> Comparison:
 
     say(f"\n$ tagwise compare {out / 'target'} --model {out / 'natural'} {out / 'sqrt'} -o {out / 'comparison'}")
     say("(scratch has the net, schedule and length that bench/scratch_search.py found best)")
-    models = {law: load_model(out / law) for law in LAWS}
+    models = {law: load(out / law) for law in LAWS}
     target = open_target(out / "target", seed=seed)
     arena = Arena(target=target, pixels=out / "comparison" / "pixels", device=choose_device(device), seed=seed)
     contest = Contest(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tagwise.base.durations import parse_images
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
-from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_other_design
+from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def train(
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
     from tagwise.base.devices import choose_device
-    from tagwise.training.models import MODEL_FILE, load_model, save_model
+    from tagwise.training.loading import load
+    from tagwise.training.models import MODEL_FILE, save_model
     from tagwise.training.plans import fine_tuning, from_scratch
     from tagwise.training.runs import open_run
     from tagwise.transfer.finetune import train_classes
@@ -88,8 +89,7 @@ def train(
         class_column=class_column,
         seed=seed,
     )
-    start = load_model(from_) if from_ is not None else None
-    refuse_other_design(start, design)
+    start = load(from_, design=design) if from_ is not None else None
     if freeze is not None and start is None:
         raise UsageError("--freeze keeps what a model has learnt; give the model with --from.")
     plan = make_plan(
@@ -144,7 +144,7 @@ def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:
         "start": (start.name if start else "scratch") + (f", {plan.freeze} frozen" if plan.freeze else ""),
         "pictures seen": f"{plan.images:,}, {plan.steps:,} steps of {plan.batch}",
         "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256",
-        "view": f"{plan.view.resolution} px of {plan.view.resize} px, {plan.precision}",
+        "view": f"{plan.view}, {plan.precision}",
     }
 
 
@@ -163,13 +163,13 @@ def _model_facts(plan: Plan, target: Target, start: Model | None) -> ModelFacts:
 
 def _score(run: Run, target: Target, device: torch.device, workers: int | None) -> dict[str, Any]:
     """Writes the scores, after the model: a test part that fails costs no training."""
-    from tagwise.training.models import load_model
+    from tagwise.training.loading import load
     from tagwise.transfer.comparison import score_test
 
     last = run.log()[-1]
     scores: dict[str, Any] = {"loss": last.loss, "images": last.seen}
     if target.test_pictures:
-        net = load_model(run.folder).net
+        net = load(run.folder).net
         scores |= score_test(target, net, run.plan.view, run.folder / "pixels", device, workers)
     run.write(SCORES_FILE, scores)
     return scores
