@@ -58,7 +58,7 @@ def tagwise_on_a_terminal(*arguments: str, **extra: str) -> str:
     return seen.decode()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["gather", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["models", "--help"], ["train", "--help"]])
 def test_p3_help_and_version_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     listing = tmp_path / "modules.json"
     done = command(*arguments, code=f"{LISTING.format(path=str(listing))}; {COMMAND}")
@@ -68,7 +68,18 @@ def test_p3_help_and_version_load_nothing_heavy(arguments: list[str], tmp_path: 
 
 def test_help_names_every_verb_on_stdout() -> None:
     done = command("--help")
-    verbs = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "predict", "report")
+    verbs = (
+        "quickstart",
+        "gather",
+        "labels",
+        "pretrain",
+        "train",
+        "compare",
+        "evaluate",
+        "predict",
+        "models",
+        "report",
+    )
     assert [verb for verb in verbs if verb not in done.stdout] == []
     assert done.stderr == ""
 

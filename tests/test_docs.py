@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import tagwise
-from bench import curve_docs, curves, record, write_docs
+from bench import curve_docs, curves, record, write_docs, write_models
 from tests.conftest import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md"]
@@ -32,6 +32,16 @@ def test_drawings_say_what_the_records_say() -> None:
     letters = re.compile(r">([^<]+)<")
     for path, fresh in curve_docs.drawings().items():
         assert letters.findall(path.read_text("utf-8")) == letters.findall(fresh), "run: python -m bench.write_docs"
+    drawn = write_models.DRAWING.read_text("utf-8")
+    assert letters.findall(drawn) == letters.findall(write_models.drawing()), "run: python -m bench.write_models"
+
+
+def test_the_page_of_models_is_what_the_tables_say() -> None:
+    page = write_models.PAGE.read_text("utf-8")
+    assert page == write_models.page(), "run: python -m bench.write_models"
+    named = {line.split(" ")[1].replace("\\", "") for line in page.splitlines() if line.startswith("| ")}
+    found = tagwise.models()
+    assert {row.name for row in (*found.weights, *found.designs)} <= named, "every row has its family"
 
 
 def curve_record() -> dict[str, Any]:

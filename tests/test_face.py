@@ -14,7 +14,7 @@ import pytest
 
 import tagwise
 
-VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "predict", "report")
+VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "evaluate", "predict", "models", "report")
 MODELS = ("create_model", "list_models", "load")
 
 

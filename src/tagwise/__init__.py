@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from tagwise.verbs.evaluate import evaluate as evaluate
     from tagwise.verbs.gather import gather as gather
     from tagwise.verbs.labels import labels as labels
+    from tagwise.verbs.models import models as models
     from tagwise.verbs.predict import predict as predict
     from tagwise.verbs.pretrain import pretrain as pretrain
     from tagwise.verbs.quickstart import quickstart as quickstart
     from tagwise.verbs.report import report as report
     from tagwise.verbs.train import train as train
 
-VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "evaluate", "predict", "report")
+VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "evaluate", "predict", "models", "report")
 """In the order in which people use them."""
 
 _PLACES = {

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tagwise.base.errors import UsageError
 from tagwise.nets import build, count_macs, count_parameters, find_design
+from tagwise.nets.cost import Costs, count_activations, count_costs
+from tagwise.nets.cost_table import _table, costs_of, sights
 from tagwise.nets.designs import DESIGNS
 
 # name, parameters with 1000 classes, millions of multiply-adds at 224 pixels
@@ -135,6 +141,12 @@ resnext29_4x16d_cifar 3,172,426 3,264,676 493.6
 """
 
 
+@functools.cache
+def counted(name: str, resolution: int, num_classes: int = 1000) -> Costs:
+    """Once for all tests of the same net."""
+    return count_costs(find_design(name), resolution, resolution, num_classes)
+
+
 def rows(table: str) -> list[list[str]]:
     return [line.split() for line in table.split("\n") if line]
 
@@ -147,23 +159,22 @@ def printed(count: int, like: str) -> str:
 
 @pytest.mark.parametrize(("name", "parameters", "macs"), rows(IMAGENET))
 def test_m1_m2_imagenet_designs_cost_exactly_what_the_table_says(name: str, parameters: str, macs: str) -> None:
-    design = find_design(name)
-    assert f"{count_parameters(design):,}" == parameters
-    assert printed(count_macs(design, 224, 224).total, macs) == macs
+    costs = counted(name, 224)
+    assert f"{costs.parameters:,}" == parameters
+    assert printed(costs.macs.total, macs) == macs
 
 
 @pytest.mark.parametrize(("name", "resolution", "macs"), rows(OTHER_RESOLUTIONS))
 def test_m2_macs_at_the_published_resolutions(name: str, resolution: str, macs: str) -> None:
-    assert printed(count_macs(find_design(name), int(resolution), int(resolution)).total, macs) == macs
+    assert printed(counted(name, int(resolution)).macs.total, macs) == macs
 
 
 @pytest.mark.parametrize(("name", "ten", "hundred", "macs"), rows(CIFAR))
 def test_m1_m2_cifar_designs_cost_exactly_what_the_table_says(name: str, ten: str, hundred: str, macs: str) -> None:
-    design = find_design(name)
-    parameters = count_parameters(design, 10)
-    assert f"{parameters:,}" == ten
-    assert f"{parameters + 90 * (design.channels[-1] + 1):,}" == hundred
-    assert printed(count_macs(design, 32, 32, num_classes=10).total, macs) == macs
+    costs = counted(name, 32, 10)
+    assert f"{costs.parameters:,}" == ten
+    assert f"{costs.parameters + 90 * (find_design(name).channels[-1] + 1):,}" == hundred
+    assert printed(costs.macs.total, macs) == macs
 
 
 def test_m1_every_row_of_the_table_builds() -> None:
@@ -187,6 +198,52 @@ def test_m2_attention_share_is_apart_and_tiny() -> None:
     for name in ("seresnet50", "skresnext50_32x4d", "resnest50", "senet154"):
         macs = count_macs(find_design(name), 224, 224)
         assert 0.00005 < macs.attention / macs.total < 0.0015, name
+
+
+def test_the_carried_table_says_what_is_counted() -> None:
+    assert list(_table()) == sights(), "run: python -m bench.write_models"
+    for sight, costs in _table().items():
+        assert costs == counted(*sight), f"{sight}: run python -m bench.write_models"
+
+
+def test_costs_that_are_not_carried_are_counted() -> None:
+    assert costs_of("resnet18", 64, 7) == count_costs(find_design("resnet18"), 64, 64, 7)
+    with pytest.raises(UsageError, match="resnet18"):
+        costs_of("resnet18x", 224, 1000)
+
+
+SMALL_NETS = [("resnet20_cifar", 32), ("resnext29_1x8d_cifar_preact", 32), ("resnest14", 64), ("skresnet18", 64)]
+
+
+@pytest.mark.parametrize(("name", "side"), SMALL_NETS)
+def test_activations_are_what_hooks_on_a_real_net_see(name: str, side: int) -> None:
+    net, seen = build(find_design(name), num_classes=10).eval(), list[int]()
+
+    def see(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output.numel())
+
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear):
+            module.register_forward_hook(see)
+    with torch.inference_mode():
+        net(torch.zeros(1, 3, side, side))
+    assert count_activations(find_design(name), side, side, 10) == sum(seen)
+
+
+@pytest.mark.parametrize(("name", "side"), [("resnet20_cifar", 32), ("resnext50_32x4d", 64), ("seresnet50", 64)])
+def test_activations_are_about_what_autograd_keeps_of_a_picture(name: str, side: int) -> None:
+    net, kept = build(find_design(name)).train(), dict[int, Tensor]()
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in net.state_dict().values()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage().data_ptr() not in parameters:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        net(torch.zeros(2, 3, side, side))
+    kept_bytes = sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 2
+    assert 0.8 < counted(name, side).activation_bytes / kept_bytes < 1.05
 
 
 def test_counting_the_largest_net_takes_no_memory_and_leaves_no_compiler_behind() -> None:

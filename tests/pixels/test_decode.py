@@ -113,7 +113,7 @@ def test_p26_every_odd_file_ends_as_its_manifest_says(real_data: Path) -> None:
 )
 def test_p26_a_conversion_is_noted(real_data: Path, name: str, note: str) -> None:
     path = real_data / "odd_files" / name
-    if path.suffix == ".avif" and "AVIF" not in decoding._formats():
+    if path.suffix == ".avif" and "AVIF" not in decoding.read_formats():
         pytest.skip("this Pillow reads no AVIF")
     assert note in decode(path).notes
 

@@ -15,13 +15,13 @@ from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.nets import build, find_design
 from tagwise.nets.grammar import ResidualNet
 from tagwise.tags.space import Label, LabelOptions, LabelSpace
+from tagwise.training.loading import load
 from tagwise.training.losses import prior_bias
 from tagwise.training.models import (
     MODEL_FILE,
     Model,
     ModelFacts,
     carry_head_over,
-    load_model,
     replace_head,
     save_model,
 )
@@ -64,7 +64,7 @@ def test_p10_a_round_trip_keeps_logits_and_facts(tmp_path: Path, name: str | Non
         design=net.design, view=VIEW, labels=SPACE, loss="sigmoid", images=10**9, lineage=("a", "b"), licence="CC0-1.0"
     )
     save_model(tmp_path / MODEL_FILE, net.to(memory_format=torch.channels_last), facts)
-    by_folder, by_file = load_model(tmp_path), load_model(str(tmp_path / MODEL_FILE))
+    by_folder, by_file = load(tmp_path), load(str(tmp_path / MODEL_FILE))
     images_BCHW = torch.randn(2, 3, 32, 32)
     for model in (by_folder, by_file):
         assert model.facts == facts
@@ -85,14 +85,14 @@ def test_saving_does_not_change_the_net_and_the_same_net_gives_the_same_bytes(tm
 
 
 def test_a_loaded_net_can_be_trained(tmp_path: Path) -> None:
-    net = load_model(saved(tmp_path / "m", net_of(3))).net
+    net = load(saved(tmp_path / "m", net_of(3))).net
     assert all(parameter.requires_grad for parameter in net.parameters())
     net.train()
     net(torch.randn(2, 3, 16, 16)).sum().backward()
 
 
 def test_classes_name_the_outputs_where_there_are_no_labels(tmp_path: Path) -> None:
-    model = load_model(saved(tmp_path / "m", net_of(2), labels=None, classes=("striped star", "plain moon")))
+    model = load(saved(tmp_path / "m", net_of(2), labels=None, classes=("striped star", "plain moon")))
     assert model.facts.outputs == ("striped star", "plain moon")
 
 
@@ -101,38 +101,38 @@ def test_classes_name_the_outputs_where_there_are_no_labels(tmp_path: Path) -> N
 )
 def test_p1_unknown_models_name_the_nearest(name: str, near: str) -> None:
     with pytest.raises(UsageError, match=rf"no model '{name}' in folders, files or .*{near}"):
-        load_model(name)
+        load(name)
 
 
 def test_a_run_without_a_model_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no model\.safetensors; give the folder of a finished run"):
-        load_model(tmp_path)
+        load(tmp_path)
 
 
 def test_files_that_are_no_models_are_said_in_one_sentence(tmp_path: Path) -> None:
     whole = saved(tmp_path / "whole", net_of(3)).read_bytes()
     length = int.from_bytes(whole[:8], "little")
     for content in (b"", b"no model", bytes(100), whole[: len(whole) // 2], whole[:-1], whole[: 8 + length // 2]):
-        (tmp_path / "torn").write_bytes(content)
-        with pytest.raises(TagwiseError, match="cannot be read as a model") as caught:
-            load_model(tmp_path / "torn")
+        (tmp_path / "torn.safetensors").write_bytes(content)
+        with pytest.raises(TagwiseError, match=r"cannot be read as safetensors|is empty") as caught:
+            load(tmp_path / "torn.safetensors")
         assert "\n" not in str(caught.value)
 
 
-def test_a_model_of_others_is_refused(tmp_path: Path) -> None:
-    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors", metadata={"format": "pt"})
+def test_a_run_folder_with_a_model_of_others_is_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / MODEL_FILE, metadata={"format": "pt"})
     with pytest.raises(UsageError, match="was not written by tagwise"):
-        load_model(tmp_path / "other.safetensors")
+        load(tmp_path)
 
 
 def test_tensors_of_another_design_are_refused_in_one_sentence(tmp_path: Path) -> None:
     net = net_of(3)
     wrong = replace(DESIGN, planes=(16,))
     with pytest.raises(TagwiseError, match="do not fit its design") as caught:
-        load_model(saved(tmp_path / "wrong", net, design=wrong))
+        load(saved(tmp_path / "wrong", net, design=wrong))
     assert "\n" not in str(caught.value)
     with pytest.raises(TagwiseError, match="do not fit its design"):
-        load_model(saved(tmp_path / "heads", net, labels=space(("cat",))))
+        load(saved(tmp_path / "heads", net, labels=space(("cat",))))
 
 
 @pytest.mark.parametrize(
@@ -148,14 +148,14 @@ def test_facts_are_read_strictly(tmp_path: Path, change: dict[str, Any], message
     path = saved(tmp_path / "m", net_of(3))
     rewrite(path, lambda facts: facts | change)
     with pytest.raises(UsageError, match=message):
-        load_model(path)
+        load(path)
 
 
 def test_facts_that_are_no_json_are_said(tmp_path: Path) -> None:
     path = saved(tmp_path / "m", net_of(3))
     save_file(load_file(path), path, metadata={"tagwise": "{torn"})
     with pytest.raises(TagwiseError, match=str(path)):
-        load_model(path)
+        load(path)
 
 
 def rewrite(path: Path, change: Any) -> None:

@@ -54,7 +54,9 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
             *(folder / "target", "--from", run, "-o", folder / "runs" / "b", "--images", "64"),
             *("--set", "precision=float32", "--device", "cpu"),
         ),
+        "evaluate": (folder / "target", "--model", folder / "runs" / "b", "--device", "cpu"),
         "predict": (folder / "new", "--model", run, "--device", "cpu"),
+        "models": ("wsl",),
         "report": (run, folder / "runs" / "b", folder / "comparison", "-o", folder / "report.html"),
     }
     steps = {}

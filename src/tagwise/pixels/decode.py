@@ -100,7 +100,7 @@ def measure(content: bytes) -> tuple[int, int]:
         PictureRefused: No picture, of an unread format, or larger than ``MAX_PIXELS``.
     """
     try:
-        with quiet(), Image.open(io.BytesIO(content), formats=_formats()) as image:
+        with quiet(), Image.open(io.BytesIO(content), formats=read_formats()) as image:
             _check_size(image)
             return image.height, image.width
     except PictureRefused:
@@ -165,7 +165,7 @@ def _middle(image: Image.Image, view: View) -> Image.Image:
 def _decode(content: bytes, background: tuple[int, int, int]) -> DecodedPicture:
     # Half-grey pictures must not come in because another library asked Pillow for them.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    with Image.open(io.BytesIO(content), formats=_formats()) as image:
+    with Image.open(io.BytesIO(content), formats=read_formats()) as image:
         _check_size(image)
         notes = _found(image)
         turned = image.format == "TIFF" and _orientation(image) in _UPRIGHT  # Pillow turns a TIFF while loading it
@@ -184,7 +184,8 @@ def _decode(content: bytes, background: tuple[int, int, int]) -> DecodedPicture:
 
 
 @functools.cache
-def _formats() -> list[str]:
+def read_formats() -> list[str]:
+    """Pillow's names of the formats that are read here and now."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
@@ -283,4 +284,4 @@ def _unidentified(content: bytes) -> str:
     if content[4:8] == b"ftyp":
         brand = printable(content[8:12].decode("latin-1"))
         return f"it is a HEIF picture or a film (brand {brand}), which is not read here; convert it to JPEG or PNG"
-    return f"it is none of the formats read ({', '.join(_formats())}), or its header is damaged"
+    return f"it is none of the formats read ({', '.join(read_formats())}), or its header is damaged"

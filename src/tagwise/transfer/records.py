@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tagwise.base.errors import UsageError
 from tagwise.base.files import read_json
 from tagwise.base.settings import from_plain
+from tagwise.base.views import View
 from tagwise.measure.intervals import paired_difference
 
 COMPARISON_FILE = "comparison.json"
@@ -82,6 +83,8 @@ class Comparison:
     """Of the comparison, which draws few labelled pictures, hold-outs and orders."""
     test_looks: int
     """How often the test part was opened: once a score, and once more for each that was interrupted after it."""
+    views: dict[str, str]
+    """How each model was shown pictures, and by whose rule."""
     rows: tuple[ScoreRow, ...]
     gains: tuple[Gain, ...]
     answers: dict[str, dict[str, list[int]]]
@@ -107,6 +110,7 @@ def read_comparison(folder: Path) -> Comparison:
         test_digest=state["about"]["test_digest"],
         seed=state["about"]["seed"],
         test_looks=state["test_looks"],
+        views={name: _view(plans, folder) for name, plans in state["about"].get("plans", {}).items()},
         rows=tuple(from_plain(ScoreRow, score["row"], str(folder)) for score in scores.values()),
         gains=tuple(_gains({entry: np.array(score["right"], bool) for entry, score in scores.items()})),
         answers={
@@ -114,6 +118,11 @@ def read_comparison(folder: Path) -> Comparison:
         },
         examples=tuple((path, truth, row) for path, truth, row in state["examples"]),
     )
+
+
+def _view(plans: dict[str, Any], folder: Path) -> str:
+    """All plans of a model have its view."""
+    return str(from_plain(View, next(iter(plans.values()))["view"], str(folder)))
 
 
 def _gains(right: dict[str, NDArray[np.bool_]]) -> list[Gain]:

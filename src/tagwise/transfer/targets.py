@@ -213,6 +213,30 @@ def open_target(
     )
 
 
+def open_labelled(
+    path: Path, *, picture_column: str | None = None, class_column: str | None = None
+) -> tuple[tuple[str, ...], Part]:
+    """Labelled pictures to evaluate a finished model on: the test part of a target that has parts, else all.
+
+    Returns:
+        The classes, sorted, and the part; its truth counts them.
+
+    Raises:
+        UsageError: There is no such target, its form is not clear, or it has parts but none for the test.
+        DataRefused: It holds no labelled picture.
+    """
+    test = path / "test"
+    if _has_parts(path) and not test.is_dir():
+        raise UsageError(f"{path} has parts and none is a test; give the folder of the part to evaluate on.")
+    parted = test.is_dir() and any(entry.is_dir() for entry in test.iterdir())
+    columns = Columns(picture=picture_column, tags=class_column, separator="none")
+    listed = _read_pictures(test if parted else path, columns)
+    if not listed:
+        raise DataRefused(f"{path} holds no labelled picture; give a folder of class folders, or a table.")
+    classes = tuple(sorted({name for _, name in listed}))
+    return classes, _part("test", listed, classes)
+
+
 def pack_part(part: Part, view: View, folder: Path, workers: int | None = None) -> Pictures:
     """Decodes a part once; unreadable pictures are left out, counted and named.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable, progress, say
+from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ def predict(
     picture: list[Path],
     *,
     model: str,
+    design: str | None = None,
+    classes: Path | None = None,
     top: int = 5,
     threshold: float = 0.0,
     format: Format | None = None,  # noqa: A002 - the flag's name
@@ -56,7 +59,9 @@ def predict(
 
     Args:
         picture: Files, or folders whose pictures are all taken.
-        model: A run folder, a model file, or published weights.
+        model: A run folder, a file of ours or of others, or published weights.
+        design: What the net is, for a file of others that leaves it open.
+        classes: A file that names the outputs, one a line, for a file of others.
         top: Tags or classes a picture.
         threshold: Least score, 0 to 1; a softmax's scores sum to 1 and rank, they do not decide.
         format: table, csv, jsonl, parquet or txt; else the suffix of -o says it.
@@ -66,10 +71,11 @@ def predict(
         overwrite: Replace the file or the sidecars.
 
     Raises:
-        UsageError: No such picture, folder, model or format; ``out`` is there, or two pictures
-            would have one sidecar.
+        UsageError: No such picture, folder, model, design or format; ``out`` is there, or two pictures
+            would have one sidecar; a list of classes has another length.
         DataRefused: No picture can be read.
     """
+    from tagwise.training.loading import load
     from tagwise.transfer.tagger import Tagger
 
     if top < 1 or not 0 <= threshold <= 1:
@@ -79,7 +85,8 @@ def predict(
     files = [] if out is None else _sidecars(pictures, out) if chosen == "txt" else [out]
     if not overwrite:
         _refuse_existing(files)
-    tagger = Tagger(model, top=top, threshold=threshold, device=device)
+    loaded = load(model, design=design, classes=None if classes is None else read_lines(classes, "--classes"))
+    tagger = Tagger(loaded, top=top, threshold=threshold, device=device)
     answers = []
     with progress("predicting", len(pictures)) as ticker:
         for answer in tagger.answers([path for path, _ in pictures], workers):

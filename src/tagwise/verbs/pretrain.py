@@ -100,8 +100,8 @@ def pretrain(
     from tagwise.tags.epoch import EpochIndex
     from tagwise.tags.law_report import report_laws
     from tagwise.tags.space import LabelSpace
-    from tagwise.training.loop import Job, train
     from tagwise.training.loading import load
+    from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, save_model
     from tagwise.training.plans import PRETRAINING, find_recipe
     from tagwise.training.runs import open_run
@@ -225,7 +225,7 @@ def _facts(plan: Plan, space: LabelSpace, pictures: int, epoch_length: float) ->
         f"{plan.steps:,} steps of {plan.batch}",
         "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256; "
         f"warm-up {plan.warmup_images:,} pictures, then {_decay(plan)}",
-        "view": f"{plan.view.resolution} px of {plan.view.resize} px, {plan.precision}",
+        "view": f"{plan.view}, {plan.precision}",
     }
 
 

@@ -1,0 +1,188 @@
+"""``tagwise evaluate``: how good a model is on labelled pictures, its published numbers beside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagwise.base.errors import UsageError
+from tagwise.verbs.lines import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tagwise.base.views import View
+    from tagwise.nets import Weights
+    from tagwise.pixels.forms import PictureForm
+    from tagwise.transfer.evaluation import Scores, Share
+
+SMALL_SIDE = 64
+"""Pixels; pictures whose longer side is at most this lose much when they are compressed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedScore:
+    """Somebody's accuracy of the same file."""
+
+    by: str
+    top1: float
+    """Percent."""
+    top5: float | None
+    """Percent."""
+    view: str
+    same_view: bool
+    """Whether pictures were shown to it as here."""
+
+    def __str__(self) -> str:
+        return f"published by {self.by}: top-1 {self.top1:g}%{'' if self.top5 is None else f', top-5 {self.top5:g}%'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Pictures whose files are alike."""
+
+    form: PictureForm
+    pictures: int
+
+    def __str__(self) -> str:
+        form = self.form
+        quality = "" if form.jpeg_quality is None else f", quality {form.jpeg_quality}"
+        return f"{self.pictures:,} {form.format} of {form.width} x {form.height} px{quality}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult:
+    """Accuracy of a model on labelled pictures."""
+
+    target: str
+    model: str
+    digest: str
+    """Of the model's file."""
+    licence: str
+    scores: Scores
+    view: str
+    """How pictures were shown, and by whose rule."""
+    view_settings: View
+    classes: int
+    """Classes of the target."""
+    outputs: int
+    """Classes that the model chooses between."""
+    matched: str
+    """How the target's classes were found among the outputs."""
+    test_digest: str
+    published: tuple[PublishedScore, ...]
+    """On the test set of the label set, the publisher's first."""
+    files: tuple[Files, ...]
+    """The kinds of the test files, the most frequent first."""
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        top1, top5 = self.scores.top1, self.scores.top5
+        kinds = [*map(str, self.files[:3]), *([f"{len(self.files) - 3:,} kinds more"] if self.files[3:] else [])]
+        return "\n".join(
+            (
+                f"{self.model} on {self.target}: {top1.right:,} of {top1.pictures:,} pictures right, "
+                f"{self.classes:,} classes among {self.outputs:,} outputs, matched {self.matched}",
+                f"measured here: top-1 {_percent(top1)}{'' if top5 is None else f', top-5 {_percent(top5)}'}, "
+                f"mean of the classes {self.scores.class_mean:.2%}",
+                f"  view: {self.view}",
+                *(line for score in self.published for line in (str(score), f"  view: {score.view}")),
+                f"files: {'; '.join(kinds)}",
+                *(f"warning: {warning}" for warning in self.warnings),
+            )
+        )
+
+
+def evaluate(
+    target: Path,
+    *,
+    model: str,
+    design: str | None = None,
+    classes: Path | None = None,
+    picture_column: str | None = None,
+    class_column: str | None = None,
+    batch: int = 64,
+    device: str | None = None,
+    workers: int | None = None,
+) -> EvaluateResult:
+    """Measures a finished model on labelled pictures; what was published of it stands beside, with its view.
+
+    Args:
+        target: A folder with a test part, a folder of class folders, or a table.
+        model: A run folder, a file of ours or of others, or published weights.
+        design: What the net is, for a file of others that leaves it open.
+        classes: A file that names the outputs, one a line, for a file of others.
+        picture_column: Column of the pictures, where a table leaves it open.
+        class_column: Column of the classes of a table.
+        batch: Pictures that the net sees at a time.
+        device: cpu, cuda or mps.
+        workers: Threads that decode pictures.
+
+    Raises:
+        UsageError: No such target, model or design, or a list of classes of another length.
+        DataRefused: The classes are not the model's, or too many pictures cannot be read.
+        TagwiseError: The weights cannot be had, are damaged or do not fit.
+    """
+    from tagwise.base.devices import choose_device
+    from tagwise.training.loading import load
+    from tagwise.transfer.evaluation import forms, judge_classifier, match_classes
+    from tagwise.transfer.targets import open_labelled
+
+    if batch < 1:
+        raise UsageError(f"--batch is 1 or more, not {batch}.")
+    where = choose_device(device)
+    names, part = open_labelled(target, picture_column=picture_column, class_column=class_column)
+    chosen = load(model, design=design, classes=None if classes is None else read_lines(classes, "--classes"))
+    facts = chosen.facts
+    columns, matched = match_classes(names, facts.outputs)
+    found = Counter(forms(part, workers))
+    return EvaluateResult(
+        target=target.resolve().name,
+        model=chosen.name,
+        digest=chosen.digest,
+        licence=facts.licence,
+        scores=judge_classifier(chosen, part, columns, where, batch=batch, workers=workers),
+        view=str(facts.view),
+        view_settings=facts.view,
+        classes=len(names),
+        outputs=len(facts.outputs),
+        matched=matched,
+        test_digest=part.digest,
+        published=_scores_of(chosen.published, facts.view),
+        files=tuple(Files(form=form, pictures=count) for form, count in found.most_common()),
+        warnings=_warnings(found),
+    )
+
+
+def _scores_of(row: Weights | None, view: View) -> tuple[PublishedScore, ...]:
+    return tuple(
+        PublishedScore(
+            by=score.by, top1=score.top1, top5=score.top5, view=str(score.view), same_view=score.view == view
+        )
+        for score in (() if row is None else row.scores)
+    )
+
+
+def _warnings(found: Counter[PictureForm]) -> tuple[str, ...]:
+    small = [form for form in found if form.lossy and max(form.width, form.height) <= SMALL_SIDE]
+    if not small:
+        return ()
+    pictures = sum(found[form] for form in small)
+    return (
+        f"{pictures:,} of {found.total():,} pictures are lossy ({_encodings(small)}) and at most {SMALL_SIDE} px; "
+        "where the originals are not, this costs accuracy: eleven points at JPEG's quality 75 on CIFAR-10.",
+    )
+
+
+def _encodings(forms: Sequence[PictureForm]) -> str:
+    qualities = sorted(form.jpeg_quality for form in forms if form.jpeg_quality is not None)
+    if not qualities:
+        return ", ".join(sorted({form.format for form in forms}))
+    span = f"{qualities[0]}" if qualities[0] == qualities[-1] else f"{qualities[0]} to {qualities[-1]}"
+    return f"{', '.join(sorted({form.format for form in forms}))}, quality about {span}"
+
+
+def _percent(share: Share) -> str:
+    return f"{share.accuracy:.2%} (95 % interval {share.low:.1%} to {share.high:.1%})"
