@@ -21,7 +21,7 @@ from tagwise.nets.weights import WEIGHTS
 from tagwise.training.models import ModelFacts, save_model
 from tests.references.layouts import akamaster
 from tests.training.tiny import DESIGN, VIEW
-from tests.verbs.road import Done
+from tests.verbs.road import Done, Road
 
 Here = Callable[..., Done]
 CLASSES = ("kite", "owl", "wren")
@@ -142,6 +142,13 @@ def test_p25_predict_normalises_crops_and_names_by_itself(
     assert "golden retriever 0.8" in done.out
 
 
+def test_m23_trainings_comparisons_and_their_page_print_the_view_too(road: Road) -> None:
+    view = "shorter side to 18 bilinear, centre 16"
+    assert road.steps["train"].json["facts"]["view"].startswith(view)
+    assert set(road.steps["compare"].json["comparison"]["views"].values()) == {view}
+    assert f"Pictures shown: {view}" in (road / "report.html").read_text("utf-8")
+
+
 def test_a_file_of_others_takes_its_design_and_class_names(here: Here, tmp_path: Path) -> None:
     model = write_weights(tmp_path / "own.th", classes=3)
     (tmp_path / "names.txt").write_text("wren\nkite\nowl\n")
@@ -238,6 +245,19 @@ def test_bad_weights_and_lists_are_one_sentence(
     assert last.startswith("tagwise: ")
     assert told in last
     assert not (tmp_path / "torch").exists(), "nothing half-written"
+
+
+def test_a_mirror_with_another_file_is_refused_by_its_hash(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = find_weights("resnet20_cifar_akamaster")
+    (tmp_path / "mirror").mkdir()
+    write_weights(tmp_path / "mirror" / row.file)
+    monkeypatch.setenv("TAGWISE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    done = here("evaluate", write_tree(tmp_path / "t"), "--model", row.name, *CPU)
+    assert (done.code, done.out) == (1, "")
+    assert f"is not the published {row.name}: its SHA-256 begins with" in done.err.splitlines()[-1]
 
 
 def test_targets_that_cannot_be_measured_on_are_one_sentence(here: Here, tmp_path: Path) -> None:
