@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.commands import link_data, run_command
 from bench.fashion_split import split_fashion
-from bench.real_input import link_data, run_command
 from bench.record import write_record
 from tagwise.base import rng
 

@@ -50,7 +50,8 @@ def spread(values: Sequence[float]) -> dict[str, Any] | None:
 
 def machine(record: dict[str, Any]) -> str:
     """What a record was measured on, in words."""
-    return f"{record['hardware']['cores']} cores of {record['hardware']['processor']}"
+    cores = record["hardware"]["cores"]
+    return f"{cores} core{'s' if cores > 1 else ''} of {record['hardware']['processor']}"
 
 
 def provenance(packages: tuple[str, ...]) -> dict[str, Any]:

@@ -119,64 +119,35 @@ def edges_table() -> str:
     return _candidates(record["results"]["beyond"])
 
 
-def real_table(name: str) -> str:
-    """A road on real pictures: commands, times, scores."""
-    record = read_record(f"real_{name}")
+def photo_table() -> str:
+    """How photos are varied in pretraining."""
+    record = read_record("photo_search")
     if record is None:
         return "Not measured yet."
-    steps = record["results"]["steps"]
-    lines = ["```", *(step["command"].replace(" ;", " ';'") for step in steps), "```", ""]
-    lines += ["| step | seconds |", "|---|---|"]
-    lines += [f"| {step['command'].split()[1]} | {step['seconds']:,.0f} |" for step in steps]
-    comparison = next(step["result"]["comparison"] for step in steps if step["command"].startswith("tagwise compare"))
-    gains = {(gain["model"], gain["protocol"]): gain for gain in comparison["gains"]}
+    found = record["results"]
+    entries = sorted(found["trials"], key=lambda entry: -entry["mean"])
+    told = f"{found['images']} pictures seen by each at {found['resolution']} pixels, one seed; on {machine(record)}."
+    lines = ["| candidate | linear probe, %: mean and range of ten draws |", "|---|---|"]
     lines += [
-        "",
-        "| start | judged by | accuracy, % (95 % interval) | class mean, % | points over scratch |",
-        "|---|---|---|---|---|",
+        f"| {entry['candidate']} | {100 * entry['mean']:.1f} "
+        f"({100 * min(entry['accuracies']):.1f} to {100 * max(entry['accuracies']):.1f}) |"
+        for entry in entries
     ]
-    for row in comparison["rows"]:
-        gain = gains.get((row["model"], row["protocol"]))
-        against = f"{gain['points']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})" if gain else ""
-        how = "training" if row["model"] == "scratch" else NAMES[row["protocol"]]
-        lines.append(
-            f"| {'from scratch' if row['model'] == 'scratch' else 'tags, ' + row['model'] + ' sampling'} | {how} "
-            f"| {100 * row['accuracy']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f}) "
-            f"| {100 * row['class_mean']:.1f} | {against} |"
-        )
-    first = comparison["rows"][0]
-    lines += [
-        "",
-        f"One seed: the intervals are chance of these {first['test_pictures']} test pictures alone. "
-        f"{first['train_pictures']} labelled pictures; {record['results']['minutes']:.1f} minutes in all on "
-        f"{machine(record)}. {_verdict(comparison)}",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", told])
 
 
-def _verdict(comparison: dict[str, Any]) -> str:
-    """What the score of the best hold-out says, no more than its interval does."""
-    rows = [row for row in comparison["rows"] if row["model"] != "scratch"]
-    best = max(rows, key=lambda row: row["hold_out_accuracy"])
-    gains = {(gain["model"], gain["protocol"]): gain for gain in comparison["gains"]}
-    gain = gains[best["model"], best["protocol"]]
-    rival = next(row for row in comparison["rows"] if row["model"] == "scratch")
-    told = (
-        "the tags helped"
-        if gain["low"] > 0
-        else "the tags did worse than scratch"
-        if gain["high"] < 0
-        else "no difference is shown"
-    )
-    lengths = ", ".join(
-        f"{name} saw {row['settings']['images']:,} pictures"
-        for name, row in (("scratch", rival), ("fine-tuning", _of_training(rows)))
-    )
-    return f"By the protocol that the hold-out chooses ({NAMES[best['protocol']]}), **{told}**; in training {lengths}."
-
-
-def _of_training(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return next(row for row in rows if row["protocol"] == "train")
+def fuzz_table() -> str:
+    """What became of mutated pictures and tables."""
+    record = read_record("fuzz")
+    if record is None:
+        return "Not measured yet."
+    found = record["results"]
+    counts: dict[str, int] = {}
+    for outcomes in found["outcomes"].values():
+        for outcome, count in outcomes.items():
+            counts[outcome] = counts.get(outcome, 0) + count
+    told = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return f"{found['cases']:,} cases of {len(found['outcomes'])} kinds: {told}."
 
 
 def start_up_table() -> str:
@@ -207,9 +178,9 @@ def pages() -> dict[Path, str]:
             "edges": edges_table(),
             "pretraining": pretraining_table(),
             "resolution": resolution_table(),
-            "fashion": real_table("fashion"),
-            "emoji": real_table("emoji"),
+            "photos": photo_table(),
             "curves": curve_sections(),
+            "fuzz": fuzz_table(),
             "start_up": start_up_table(),
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,10 @@ def write_card(corpus_folder: Path) -> None:
     shown = listed if card.pictures is None else _sample_pictures(card, corpus.picture_places())
     in_json, in_markdown, in_html = (corpus_folder / file for file in CARD_FILES)
     write_json(in_json, to_plain(card))
-    markdown.write(card_report(card, name, listed), in_markdown)
-    page.write(card_report(card, name, shown), in_html)
+    report = card_report(card, name, listed)
+    markdown.write(report, in_markdown)
+    *sections, sample = report.sections
+    page.write(replace(report, sections=[*sections, replace(sample, blocks=shown)]), in_html)
 
 
 def card_report(card: Card, name: str, sample: Sequence[Block]) -> Report:
