@@ -255,3 +255,19 @@ def test_m25_the_net_takes_over_the_tensors_and_makes_no_second_copy(
     monkeypatch.setattr(loading, "_filled", filled)
     net = load(foreign(tmp_path / "own.pth", state_of(SMALL))).net
     assert {key: tensor.data_ptr() for key, tensor in net.state_dict().items()} == read
+
+
+@pytest.mark.parametrize("form", ["ours", "safetensors", "pickle"])
+def test_m25_tensors_are_turned_into_the_asked_type_as_they_are_read(tmp_path: Path, form: str) -> None:
+    torch.manual_seed(0)
+    net = build(find_design(SMALL), num_classes=10)
+    path = tmp_path / ("net.pth" if form == "pickle" else "net.safetensors")
+    if form == "ours":
+        save_model(path, net, ModelFacts(design=net.design, view=VIEW, classes=tuple("abcdefghij")))
+    elif form == "safetensors":
+        save_file(net.state_dict(), path)
+    else:
+        torch.save(net.state_dict(), path)
+    found = load(path, design=SMALL, dtype=torch.bfloat16).net.state_dict()
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(found[name], tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor)

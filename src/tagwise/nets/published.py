@@ -228,4 +228,4 @@ WEIGHTS: tuple[Weights, ...] = (
     _akamaster(110, "1d1ed7c2", 93.68),
     _akamaster(1202, "f3b1deed", 93.82),
 )
-"""Every row; a design's first one is its default."""
+"""Every row; a design's first one for commercial use is its default."""

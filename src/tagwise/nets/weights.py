@@ -23,7 +23,7 @@ def find_weights(name: str, tag: str | None = None) -> Weights:
     Args:
         name: ``resnext101_32x8d_wsl``, another library's name of it, or a design's name.
         tag: A tag or name of weights, timm's tags included; without it a design's first row in the
-            table counts.
+            table counts that allows commercial use, if one does.
 
     Raises:
         UsageError: The design has no such weights; the nearest are named.
@@ -38,7 +38,7 @@ def find_weights(name: str, tag: str | None = None) -> Weights:
         if name.lower() in (row.name, *row.aliases):
             return row
     if rows and name == rows[0].design:
-        return rows[0]
+        return next((row for row in rows if row.commercial), rows[0])
     raise unknown("weights", name, [spelling for row in WEIGHTS for spelling in (row.name, *row.aliases)])
 
 

@@ -19,7 +19,7 @@ from tagwise.nets.designs import find_design, list_models
 from tagwise.nets.grammar import ResidualNet, build, new_classifier
 from tagwise.nets.label_sets import class_names
 from tagwise.nets.weights import WEIGHTS, Weights, find_weights, say_terms, weights_of
-from tagwise.training.models import MODEL_FILE, Model, ModelFacts, holds_model, read_model
+from tagwise.training.models import MODEL_FILE, Model, ModelFacts, holds_model, in_dtype, read_model
 
 _SMALL_VIEW = View(resolution=32, resize=32)
 
@@ -30,6 +30,7 @@ def load(
     design: str | None = None,
     classes: Sequence[str] | None = None,
     num_classes: int | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Model:
     """A model ready for use: net, view, and the names of its outputs.
 
@@ -43,6 +44,8 @@ def load(
         classes: Names of the outputs, in their order, for a file of others.
         num_classes: For a file of others without a classifier, or with one of another size: makes a fresh
             one of so many outputs.
+        dtype: Of its floating tensors, such as ``torch.bfloat16``, which halves the memory; each is turned as it
+            is read. None: as stored.
 
     Raises:
         UsageError: There is no such folder, file, name or design; a run has no model yet; several
@@ -53,11 +56,11 @@ def load(
     if path.is_dir() and not (path / MODEL_FILE).is_file():
         raise UsageError(f"{path} holds no {MODEL_FILE}; give the folder of a finished run.")
     if path.is_file() and not holds_model(path):
-        return _of_others(path, design, classes, num_classes)
+        return _of_others(path, design, classes, num_classes, dtype)
     if path.is_dir():
-        model = read_model(path / MODEL_FILE, path.resolve().name)
+        model = read_model(path / MODEL_FILE, path.resolve().name, dtype)
     else:
-        model = read_model(path, path.stem) if path.is_file() else _published(str(thing))
+        model = read_model(path, path.stem, dtype) if path.is_file() else _published(str(thing), dtype)
     if design is not None and find_design(design) != model.facts.design:
         raise UsageError(f"{thing} has a design of its own, which is not {design}; leave --design away.")
     if classes is not None or num_classes is not None:
@@ -65,7 +68,7 @@ def load(
     return model
 
 
-def _published(name: str) -> Model:
+def _published(name: str, dtype: torch.dtype | None) -> Model:
     try:
         row = find_weights(name)
     except UsageError as error:
@@ -74,10 +77,18 @@ def _published(name: str) -> Model:
         names = folders + [weights.name for weights in WEIGHTS] + list_models()
         raise unknown("model", name, names, "folders, files or the table of weights") from error
     net = create_model(name, pretrained=True)
+    if dtype is not None:
+        net = net.to(dtype)
     return _model(net, row.view, class_names(row.label_set), row.name, row.sha256_prefix or row.name, row)
 
 
-def _of_others(path: Path, design: str | None, classes: Sequence[str] | None, num_classes: int | None) -> Model:
+def _of_others(
+    path: Path,
+    design: str | None,
+    classes: Sequence[str] | None,
+    num_classes: int | None,
+    dtype: torch.dtype | None,
+) -> Model:
     from tagwise.nets.layouts import read_state, to_canonical
 
     sha256 = sha256_of_file(path)
@@ -97,7 +108,7 @@ def _of_others(path: Path, design: str | None, classes: Sequence[str] | None, nu
     if row is not None:
         say_terms(row)
     fitted = to_canonical(state, chosen, num_classes=num_classes, new_classifier=num_classes is not None)
-    net = _filled(chosen, fitted, num_classes, path)
+    net = _filled(chosen, {key: in_dtype(tensor, dtype) for key, tensor in fitted.items()}, num_classes, path)
     usual, view = _usual(chosen, path) if row is None else (row.label_set, row.view)
     names = _named(classes, usual, net.fc.out_features, path, published=row is not None)
     return _model(net, view, names, path.stem, sha256[:16], row)

@@ -85,8 +85,13 @@ def holds_model(path: Path) -> bool:
         return False
 
 
-def read_model(path: Path, name: str) -> Model:
-    """A model in a file of ours.
+def read_model(path: Path, name: str, dtype: torch.dtype | None = None) -> Model:
+    """A model in a file of ours, read tensor by tensor.
+
+    Args:
+        path: The file, which stays mapped.
+        name: What the model is called.
+        dtype: Of its floating tensors; None: as the file has them.
 
     Raises:
         TagwiseError: The file is damaged.
@@ -97,7 +102,7 @@ def read_model(path: Path, name: str) -> Model:
     try:
         with safe_open(path, framework="pt") as handle:
             plain = json.loads((handle.metadata() or {}).get(_METADATA_KEY, "null"))
-            tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 - it is no mapping
+            tensors = {key: in_dtype(handle.get_tensor(key), dtype) for key in handle.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise TagwiseError(f"{path} cannot be read as a model: {error}.") from error
     if plain is None:
@@ -111,6 +116,11 @@ def read_model(path: Path, name: str) -> Model:
         fault = str(error).split("\n\t")[-1].rstrip(".")  # torch lists them all, a line each
         raise TagwiseError(f"The tensors of {path} do not fit its design: {fault}.") from error
     return Model(net=net.eval(), facts=facts, name=name, digest=sha256_of_file(path)[:16])
+
+
+def in_dtype(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    """The tensor, in another floating type if it is floating and one is named."""
+    return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
 
 
 def replace_head(net: ResidualNet, bias: torch.Tensor) -> None:

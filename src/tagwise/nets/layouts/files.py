@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,8 @@ def _load_pickle(path: Path) -> Any:
         # The settings of a training, which timm saves beside its weights, are an inert Namespace.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, a file of gigabytes takes memory only as its tensors are used; the old format cannot be.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torn or hostile bytes fail in the unpickler in any way
         if wanted := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise TagwiseError(
