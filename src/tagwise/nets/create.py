@@ -50,7 +50,8 @@ def create_model(
     Args:
         name_or_design: A name of the table or of the grammar, another library's name, or a design.
         pretrained: True for the weights that the name says, else the design's first in the table
-            that allows commercial use; a tag such as ``"wsl"`` or ``"imagenet1k_v1"`` for those; None or False for none.
+            that allows commercial use; a tag such as ``"wsl"`` or ``"imagenet1k_v1"`` for those; None
+            or False for none.
         num_classes: The weights' own where not given, 1000 without weights. Any other number gives
             published weights a new classifier.
         in_chans: Published first filters are summed for 1 channel, repeated and scaled for others.
