@@ -46,7 +46,8 @@ def curve_record() -> dict[str, Any]:
                 for model, value in scores.items()
             ]
             points_over = 100 * (own - 0.5)
-            gain = {"model": f"tags{seed}", "protocol": "train", "points": points_over, "low": points_over - 1, "high": points_over + 1}
+            gain = {"model": f"tags{seed}", "protocol": "train", "points": points_over}
+            gain |= {"low": points_over - 1, "high": points_over + 1}
             points.append({"seed": seed, "labelled": labelled, "rows": rows, "gains": [gain]})
     commands = ["gather a.csv -o a --separator ;", "compare a --model b -o c", "compare a --model b -o d"]
     return {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError, unknown
+from tagwise.verbs.planning import refuse_no_workers
 
 if TYPE_CHECKING:
     from tagwise.pages.page import Table
@@ -90,6 +91,9 @@ def compare(
     from tagwise.transfer.records import PROTOCOLS
     from tagwise.transfer.targets import open_target
 
+    refuse_no_workers(workers)
+    if by is not None and not by:
+        raise UsageError(f"--by names nothing; give some of {', '.join(PROTOCOLS)}, or leave it away for all.")
     for protocol in by or ():
         if protocol not in PROTOCOLS:
             raise unknown("protocol", protocol, PROTOCOLS, "--by")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagwise.base.durations import parse_images
 from tagwise.base.progress import say
-from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_other_design
+from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_no_workers, refuse_other_design
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def train(
     from tagwise.transfer.finetune import train_classes
     from tagwise.transfer.targets import open_target, pack_part
 
+    refuse_no_workers(workers)
     where = choose_device(device)
     opened = open_target(
         target,
