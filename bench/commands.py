@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from bench.record import REPOSITORY
 
 
 def link_data(data: Path, folder: Path) -> None:
@@ -22,9 +25,10 @@ def link_data(data: Path, folder: Path) -> None:
 
 def run_command(line: str, folder: Path) -> dict[str, Any]:
     """Runs a command of Tagwise in the folder; returns it with its seconds and its JSON."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}  # this checkout, whatever is installed
     words = [sys.executable, "-m", "tagwise", *shlex.split(line.replace(" ;", " ';'")), "--json"]
     began = time.monotonic()
-    done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     result = json.loads(done.stdout)
     _forget_places(result, folder)
     return {"command": f"tagwise {line}", "seconds": round(time.monotonic() - began, 1), "result": _short(result)}

@@ -1,7 +1,8 @@
 """Shop photos that were never seen: a target of articleType apart from the corpus, near copies left out.
 
 The same product is photographed and sold twice, often under other words. A picture belongs to the target only if no
-other of the 20,000 is near it, mirrored or not, so nothing of it can be learnt from a copy.
+other of the 20,000 is near it, mirrored or not. Siblings of a series, other things under one name, stay; their share is
+counted.
 """
 
 from __future__ import annotations
@@ -56,10 +57,13 @@ def split_fashion(data: Path, folder: Path) -> dict[str, Any]:
     for name, table in {**parts, "corpus": corpus, "corpus_without": without}.items():
         _write(folder / f"{name}.csv", [row | {"image": f"../{data.name}/{row['image']}"} for row in table])
     of_classes = [row for row in without if row["articleType"] in kinds]
+    names = {row["productDisplayName"] for row in corpus}
     return {
         "pictures": len(rows),
         "with_near_copies": int((~alone).sum()),
         "listed_duplicates_found_fraction": _found(thumbnails, pairs),
+        "test_names_in_corpus_fraction": sum(row["productDisplayName"] in names for row in parts["test"])
+        / len(parts["test"]),
         "corpus": len(corpus),
         "named_by_other_words_fraction": sum(map(_named, of_classes)) / len(of_classes),
     } | {part: len(table) for part, table in parts.items()}

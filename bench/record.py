@@ -67,10 +67,11 @@ def provenance(packages: tuple[str, ...]) -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command to give again from the repository's root."""
+    """The command to give again from the repository's root; where things lie on this machine is nobody's business."""
     module = sys.modules["__main__"].__spec__
     assert module is not None, "a benchmark is run as python -m bench.NAME"
-    return shlex.join(["python", "-m", module.name, *sys.argv[1:]])
+    words = ["FOLDER" if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", module.name, *words])
 
 
 def hardware() -> dict[str, Any]:

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import tagwise
 from tagwise.cli import run
@@ -164,3 +165,36 @@ def test_a_terminal_without_colour_gets_no_escapes(arguments: list[str], extra: 
     seen = tagwise_on_a_terminal(*arguments, **extra)
     assert seen.strip()
     assert ESCAPE not in seen
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos" / "bear").mkdir(parents=True)
+    Image.effect_noise((20, 20), 50).save(tmp_path / "photos" / "bear" / "0.png")
+    return tmp_path / "photos"
+
+
+def in_a_shell(words: str, *arguments: str | Path) -> tuple[int, str]:
+    """Bash runs ``words``, in which ``tagwise`` is the command; its exit code and all that is printed."""
+    script = f'tagwise() {{ "{sys.executable}" -c "{COMMAND}" "$@"; }}; set -o pipefail; {words}'
+    command = ["bash", "-c", script, "bash", *map(str, arguments)]
+    done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("streams", ["2> >(exec true)", "| true", "2>&1 | true", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_work_is_done_whether_or_not_somebody_listens(photos: Path, tmp_path: Path, streams: str) -> None:
+    code, told = in_a_shell(f'tagwise gather "$1" -o "$2" {streams}', photos, tmp_path / "corpus")
+    assert (code, "Traceback" in told, "BrokenPipe" in told) == (0, False, False), told
+    assert (tmp_path / "corpus" / "corpus.json").is_file()
+    assert (tmp_path / "corpus" / "card.html").is_file()
+
+
+def test_a_failure_keeps_its_exit_code_when_nobody_hears_of_it() -> None:
+    assert in_a_shell("tagwise gather nowhere.csv -o corpus 2> >(exec true)")[0] == 2
+    assert in_a_shell("tagwise gather nowhere.csv -o corpus --debug 2> >(exec true)")[0] == 2
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "gather --help"])
+def test_help_may_be_cut_off_by_its_reader(words: str) -> None:
+    assert in_a_shell(f"tagwise {words} | true") == (0, "")

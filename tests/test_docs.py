@@ -56,7 +56,8 @@ def curve_record() -> dict[str, Any]:
                 for model, value in scores.items()
             ]
             points_over = 100 * (own - 0.5)
-            gain = {"model": f"tags{seed}", "protocol": "train", "points": points_over, "low": -99.0, "high": 99.0}
+            gain = {"model": f"tags{seed}", "protocol": "train", "points": points_over}
+            gain |= {"low": points_over - 1, "high": points_over + 1}
             points.append({"seed": seed, "labelled": labelled, "rows": rows, "gains": [gain]})
     commands = ["gather a.csv -o a --separator ;", "compare a --model b -o c", "compare a --model b -o d"]
     return {

@@ -22,11 +22,14 @@ from rich.console import Console
 
 import tagwise
 from tagwise.base.errors import TagwiseError
-from tagwise.base.progress import printable, printable_lines, say
+from tagwise.base.progress import lead_nowhere, printable, printable_lines, say
 
 
 def main() -> None:
     """Runs the command of ``sys.argv`` and exits."""
+    for name in ("stdin", "stdout", "stderr"):  # in this order they get their own numbers again
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123 - for good
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the locale cannot write is no reason to fail
     sys.exit(run(sys.argv[1:]))
@@ -51,8 +54,6 @@ def run(arguments: list[str]) -> int:
         return _failed(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
         return _failed(error, "Interrupted; give the same command to go on or begin again.", 130, debug)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left; nobody is to be told
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -88,7 +89,7 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
 
     def command(*things: Any, json: bool = False, **flags: Any) -> None:
         result = verb(*things, **flags)
-        print(_as_json(result) if json else _shown(str(result)))
+        _print(_as_json(result) if json else _shown(str(result)))
 
     hints = get_type_hints(verb, include_extras=True)
     parameters = [
@@ -117,6 +118,14 @@ def _flag(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
     return parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
 
 
+def _print(text: str) -> None:
+    """A result; the work is done, and a reader that has left is not to be told."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        lead_nowhere(sys.stdout)
+
+
 def _shown(text: str) -> str:
     """A pipe gets names as they are, a terminal what cannot steer it."""
     return printable_lines(text) if sys.stdout.isatty() else text
@@ -129,15 +138,24 @@ def _as_json(result: Any) -> str:
     return json.dumps(plain, ensure_ascii=True, indent=1)
 
 
+class _Console(Console):
+    """For help, which may end in ``| head -1``."""
+
+    def on_broken_pipe(self) -> None:
+        """Goes on quietly."""
+        self.quiet = True
+        lead_nowhere(sys.stdout)
+
+
 def _console(stream: Any) -> Console:
-    return Console(file=stream, force_terminal=False if "NO_COLOR" in os.environ else None)
+    return _Console(file=stream, force_terminal=False if "NO_COLOR" in os.environ else None)
 
 
 def _failed(error: BaseException, message: str, code: int, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)))
     say(f"tagwise: {printable(message, len(message))}")
     return code
 

@@ -12,7 +12,7 @@ import pytest
 from tagwise.corpus.intake import ALL_DECODED, BUCKETS, Rules, Verdict, judge_posts
 from tagwise.corpus.post import Post
 from tagwise.corpus.survey import survey_posts
-from tagwise.pixels.place import Place
+from tagwise.pixels.place import PictureRefused, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,21 +66,62 @@ def test_a_used_picture_is_measured_upright(tmp_path: Path, draw: Callable[..., 
     assert verdict.notes == ("tiny",)
 
 
-def test_p7_the_first_post_of_a_key_counts_whatever_became_of_it(tmp_path: Path, draw: Callable[..., Path]) -> None:
-    path = draw(tmp_path / "a.png")
+def test_p7_the_first_post_of_a_key_that_can_be_used_counts(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, reads, read = draw(tmp_path / "a.png"), list[Place](), Place.read
+
+    def noted(place: Place) -> bytes:
+        reads.append(place)
+        return read(place)
+
+    monkeypatch.setattr(Place, "read", noted)
     buckets = Counter(verdict.bucket for _, verdict in judge_posts([post(path, "x")] * 50, workers=4))
     assert buckets == {"used": 1, "duplicate": 49}
+    assert len(reads) == 1
+    (tmp_path / "cut.png").write_bytes(path.read_bytes()[:60])
+    key: dict[str, Any] = {"key": "a.png"}
+    posts = [
+        post(path, **key),
+        post(path, "y", damage="its tags are damaged", **key),
+        post(tmp_path / "none.png", "x", **key),
+        post(tmp_path / "cut.png", "x", **key),
+        post(path, "x", **key),
+        post(path, **key),
+        post(tmp_path / "none.png", "x", **key),
+    ]
+    judged = [verdict for _, verdict in judge_posts(posts, workers=2)]
+    expected = ["untagged", "damaged", "missing", "damaged", "used", "duplicate", "duplicate"]
+    assert [verdict.bucket for verdict in judged] == expected
+    assert judged[1].reason == "its tags are damaged"
+
+
+def test_what_could_not_be_read_is_tried_again_next_time(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network or the rights may be mended since; a picture that was read and is damaged stays so."""
+
+    def refused(_: Place) -> bytes:
+        raise PictureRefused("the network fails")
+
+    path = draw(tmp_path / "a.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "read", refused)
+        [(_, unread)] = judge_posts([post(path, "x")])
+    assert (unread.bucket, unread.reason, unread.stamp) == ("damaged", "the network fails", "")
+    [(_, verdict)] = judge_posts([post(path, "x")], Rules(known={unread.stamp: unread}))
+    assert verdict.bucket == "used"
 
 
 def test_w22_people_come_before_everything_that_is_counted(tmp_path: Path, draw: Callable[..., Path]) -> None:
-    """An opt-out by owner or key, then the licence; only then duplicates, tags and files."""
+    """An opt-out, then the licence; only then duplicates, tags and files. No later post brings such a picture in."""
     path = draw(tmp_path / "a.png")
-    rules = Rules(opted_out=frozenset({"ann", "b.png"}), licences=frozenset({"cc0"}))
+    rules = Rules(licences=frozenset({"cc0"}))
     posts = [
-        post(path, "x", key="a.png", owner="ann", licence="cc0"),
-        post(path, "x", key="b.png", owner="bob", licence="cc0"),
+        post(path, "x", key="a.png", owner="ann", licence="cc0", opted_out=True),
+        post(path, "x", key="b.png", owner="bob", licence="cc0", opted_out=True),
         post(path, "x", key="a.png", owner="bob", licence="CC0"),
-        post(path, "x", key="a.png", owner="ann"),
+        post(path, "x", key="a.png", owner="ann", opted_out=True),
         post(path, "x", key="c.png", owner="bob"),
         post(path, key="d.png", owner="bob", licence="by"),
     ]

@@ -6,6 +6,7 @@ import csv
 import functools
 import http.server
 import json
+import os
 import sys
 import tarfile
 import threading
@@ -17,7 +18,6 @@ from tagwise.base.errors import DataRefused, UsageError
 from tagwise.corpus.readers import open_source
 from tagwise.corpus.readers.patterns import expand_ranges
 from tagwise.corpus.readers.tables import Columns
-from tagwise.pixels.addresses import public
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
@@ -111,7 +111,6 @@ def test_shards_of_a_pattern_are_one_source_in_sorted_order(tmp_path: Path) -> N
         (tmp_path / f"{number:05}.parquet").touch()
     for pattern in ("*.tar", "0000?.tar", "{00000..00002}.tar"):
         source = open_source(f"{tmp_path}/{pattern}")
-        assert source.form()["shards"] == "3"
         assert [post.source for post in source.posts()][::COUNT] == [f"{tmp_path}/0000{part}.tar" for part in range(3)]
 
 
@@ -135,7 +134,15 @@ def test_pictures_of_a_pattern_are_named_and_tagged_from_its_fixed_part_on(tmp_p
     assert every == told(open_source(tmp_path / "photos"), "key", "tags")
     some = told(open_source(f"{tmp_path}/photos/*/00[0-3].jpg"), "key")
     assert some == [("brown bear/001.jpg",), ("brown bear/003.jpg",), ("dog/000.jpg",), ("dog/002.jpg",)]
+    (tmp_path / "elsewhere").mkdir()
+    for number in range(3):
+        (tmp_path / "elsewhere" / f"{number}.jpg").touch()
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
+    linked = "pictures, hidden or below linked folders, such as linked/0.jpg"
+    assert open_source(f"{tmp_path}/photos/*/*.jpg").described()[-1] == f"  not read: 3 of 53 {linked}"
+    assert open_source(tmp_path / "photos").described()[-1] == "  not read: 1 linked folders, such as linked"
     write_json(tmp_path / "photos")
+    assert open_source(f"{tmp_path}/photos/*/*.jpg").described()[-1] == f"  not read: 3 of 53 {linked}"
     assert open_source(f"{tmp_path}/photos/**/*.jpg").form()["form"] == "sidecars"
 
 
@@ -147,7 +154,9 @@ def test_tables_of_a_pattern_are_read_as_the_first_is(tmp_path: Path) -> None:
     assert told(source, "key", "tags") == sorted(
         (facts(number)["key"], (facts(number)["tags"][0],)) for number in range(COUNT)
     )
-    assert source.form()["parts"] == "2"
+    before = source.form()
+    write_table(tmp_path / "part-2.csv", 49)
+    assert open_source(f"{tmp_path}/part-*.csv").form() == before, "one part more is the same source, grown"
     assert source.form()["source"] == f"{tmp_path}/part-*.csv"
 
 
@@ -260,6 +269,46 @@ def test_a_table_at_an_address_is_copied_for_as_long_as_it_is_read(
     assert not any(tmp_path.iterdir())
 
 
+def test_the_column_of_pictures_beside_a_table_at_an_address_is_known_by_their_suffixes(
+    memory: Callable[[str, bytes], str],
+) -> None:
+    source = open_source(memory("bucket/t.csv", b"file,tags\npictures/a.jpg,x;y\n"))
+    assert [post.picture for post in source.posts()] == [Place("memory://bucket/pictures/a.jpg")]
+    for table in (b"a,b,tags\n1.jpg,2.jpg,x;y\n", b"a,tags\n1,x;y\n"):
+        with pytest.raises(UsageError, match=r"^No column of memory://bucket/t\.csv .*--picture-column"):
+            open_source(memory("bucket/t.csv", table))
+    with pytest.raises(UsageError, match=r"^In memory://bucket/t\.csv the tags may stand in 'b', 'c'"):
+        open_source(memory("bucket/t.csv", b"a,b,c\n1.jpg,x y,z v\n"))
+    with pytest.raises(DataRefused, match=r"^memory://bucket/t\.csv, line 1003: "):
+        list(open_source(memory("bucket/t.csv", b"a,tags\n" + b"1.jpg,x;y\n" * 1001 + b"1.jpg,x;y,z\n")).posts())
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path: Path) -> None:
+    for suffix in (".csv", ".tar", ".db"):
+        os.mkfifo(tmp_path / f"x{suffix}")
+        for given in (tmp_path / f"x{suffix}", f"{tmp_path}/*{suffix}"):
+            with pytest.raises(UsageError, match=rf"x{suffix} is no regular file; give a file"):
+                open_source(given)
+
+
+def test_tags_nested_too_deep_damage_their_picture_alone(tmp_path: Path) -> None:
+    root = write_texts(write_pictures(tmp_path / "a"))
+    for path in root.rglob("*.txt"):
+        path.write_text('["cat"]')
+    deep = min(root.rglob("*.txt"))
+    deep.write_text("[" * 100_000)
+    posts = list(open_source(root, Columns(separator="json")).posts())
+    assert [post.key for post in posts if post.damage] == [deep.relative_to(root).with_suffix(".jpg").as_posix()]
+    assert "its tags are damaged" in "".join(post.damage for post in posts)
+
+
+def test_ranges_together_are_bounded() -> None:
+    assert expand_ranges("{08..09}/{1..2}.tar") == ["08/1.tar", "08/2.tar", "09/1.tar", "09/2.tar"]
+    for pattern in ("{000..999}{000..999}{0..9}", "{0..1000000}", "{2..1}", "{0..9}{2..1}"):
+        with pytest.raises(UsageError, match="must run upwards, over at most 1,000,000 names together"):
+            expand_ranges(pattern)
+
+
 def test_tables_at_addresses_are_joined_too(memory: Callable[[str, bytes], str]) -> None:
     for part in "ab":
         memory(f"bucket/{part}/t.csv", f"file,tags\nmemory://p/{part}.jpg,x;y\n".encode())
@@ -278,11 +327,6 @@ def test_a_kind_of_address_that_nobody_knows_is_refused() -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(DataRefused, match=r"nowhere://bucket/a\.tar cannot be read"):
         open_source("nowhere://bucket/a.tar")
-
-
-def test_signatures_and_passwords_of_addresses_are_not_recorded() -> None:
-    assert public("https://ann:secret@host:80/a.tar?signature=secret#x") == "https://host:80/a.tar"
-    assert public("s3://bucket/what?.tar") == "s3://bucket/what?.tar"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

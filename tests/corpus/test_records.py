@@ -186,6 +186,15 @@ def test_a_query_that_is_no_select_is_refused_and_changes_nothing(tmp_path: Path
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("query", ["ATTACH 'other.db' AS other", "VACUUM INTO 'other.db'", "ATTACH '' AS other"])
+def test_a_query_makes_no_file(tmp_path: Path, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_sqlite(tmp_path / "t.sqlite", ROWS, "one")
+    with pytest.raises(UsageError, match="--query cannot be asked of t"):
+        open_table(path, Columns(query=query))
+    assert [file.name for file in tmp_path.iterdir()] == ["t.sqlite"]
+
+
 def test_a_locked_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tagwise.corpus.readers.database._LOCK_SECONDS", 0.01)
     path = write_sqlite(tmp_path / "t.sqlite", ROWS, "one")
@@ -256,6 +265,31 @@ def test_numbers_of_classes_become_their_names(tmp_path: Path, feature: Any, cel
     table = pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": described})
     pq.write_table(table, tmp_path / "t.parquet")
     assert [post.tags for post in open_table(tmp_path / "t.parquet", Columns()).posts()] == read
+
+
+@pytest.mark.parametrize(
+    ("feature", "cell", "said"),
+    [
+        (LABEL, "cat", "needs their numbers, not 'cat'"),
+        (LABEL, 1.0, r"needs their numbers, not '1\.0'"),
+        ([LABEL], [[1]], r"needs their numbers, not '\[1\]'"),
+        (LABEL, 7, "index out of range"),
+        ({**LABEL, "names": 5}, 1, "the names of its classes are 5"),
+        ({**LABEL, "names": [1]}, 1, "the names of its classes are"),
+    ],
+)
+def test_classes_that_do_not_fit_their_names_are_refused(tmp_path: Path, feature: Any, cell: Any, said: str) -> None:
+    features = {"label": feature}
+    rows = [{"image": {"bytes": b"p", "path": "0.png"}, "label": cell}]
+    folder = write_dataset(tmp_path / "d", rows, features, shards=1)
+    described = json.dumps({"info": {"features": features}})
+    pq.write_table(
+        pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": described}), tmp_path / "t.parquet"
+    )
+    with pytest.raises(DataRefused, match=rf"d/data-00000-of-00001.*{said}|/d .*{said}"):
+        list(open_dataset(folder, Columns()).posts())
+    with pytest.raises(DataRefused, match=rf"t\.parquet .*{said}"):
+        list(open_table(tmp_path / "t.parquet", Columns()).posts())
 
 
 def test_columns_that_python_cannot_hold_do_no_harm(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_webdataset_members_of_one_name_are_one_post(tmp_path: Path) -> None:
 def test_p6_form_and_samples_are_told(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.tar", [(name.replace("json", "txt"), b"x, y") for name, _ in pairs(4)])
     source = opened(path)
-    assert source.form() == {"source": str(path), "form": "shards", "shards": "1", "separator": ","}
+    assert source.form() == {"source": str(path), "form": "shards", "separator": ","}
     assert source.described()[1:] == [f"  00{number}.jpg -> x | y" for number in range(3)]
 
 
@@ -140,13 +140,16 @@ def test_captions_pictures_alone_and_tags_alone_are_refused(tmp_path: Path) -> N
         open_source(pack(tmp_path / "c.tar", pairs(3)[1::2]))
 
 
+LEADING = ("/e.jpg", "../f.jpg")
+
+
 def hostile(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
     header = tarfile.TarInfo(name)
     header.type, header.linkname = kind, target
     return header, b""
 
 
-def test_links_devices_and_names_that_lead_out_are_passed_over_and_told(tmp_path: Path) -> None:
+def test_links_devices_and_names_that_lead_out_are_not_followed_but_counted(tmp_path: Path) -> None:
     bad = [
         hostile("a.jpg", tarfile.SYMTYPE, "/etc/passwd"),
         hostile("b.jpg", tarfile.LNKTYPE, "000.jpg"),
@@ -156,9 +159,15 @@ def test_links_devices_and_names_that_lead_out_are_passed_over_and_told(tmp_path
         hostile("x/../../f.jpg", tarfile.REGTYPE),
         hostile("g.jpg", tarfile.GNUTYPE_SPARSE),
     ]
-    source = opened(pack(tmp_path / "a.tar", [*pairs(5), *bad, *pairs(200)[10:]]))
-    assert len(list(source.posts())) == 200
-    assert source.described()[-1].endswith("7 so far, such as a.jpg")
+    many = [(f"{number:04}.{name}", TAGGED) for number in range(1100) for name in ("jpg", "json")]
+    posts = list(opened(pack(tmp_path / "a.tar", [*many, *bad])).posts())
+    assert [post.key for post in posts if post.picture is None] == [*(f"{x}.jpg" for x in "abcd"), *LEADING, "g.jpg"]
+    assert {post.damage for post in posts[:1100]} == {""}
+    assert all("link" in post.damage and not post.tags for post in posts[1100:])
+    untrusted = hostile("1.json", tarfile.SYMTYPE, "/etc/passwd")
+    [*_, last] = opened(pack(tmp_path / "c.tar", [*many, ("1.jpg", b""), untrusted])).posts()
+    assert last.damage.startswith("its tags are damaged: 1.json: it is a link")
+    (tmp_path / "c.tar").unlink()
     with pytest.raises(DataRefused, match="7 links or names that lead out of the tar beside 5 pictures"):
         list(opened(pack(tmp_path / "b.tar", [*pairs(5), *bad])).posts())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "b.tar"]

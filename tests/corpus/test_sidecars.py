@@ -151,6 +151,15 @@ def test_names_of_sidecars_and_of_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_suffixes_of_sidecars_fold_case_as_in_tars(tmp_path: Path) -> None:
+    """A camera's names; where both spellings are there, the small one is meant."""
+    beside = {"IMG_1.TXT": "x, y", "IMG_2.JPG.Json": '{"tags": ["z"]}', "IMG_3.TXT": "no", "IMG_3.txt": "w, v"}
+    fill(tmp_path, {**{f"IMG_{number}.JPG": "" for number in (1, 2, 3)}, **beside, "gone.TXT": "q"})
+    source = opened(tmp_path)
+    assert [post.tags for post in source.posts()] == [("x", "y"), ("z",), ("w", "v")]
+    assert source.strays == ("IMG_3.TXT", "gone.TXT")
+
+
 @pytest.mark.parametrize(("having", "form"), [(0, "folders"), (1, "folders"), (2, None), (19, None), (20, "sidecars")])
 def test_p6_class_folders_with_some_sidecars_are_ambiguous(tmp_path: Path, having: int, form: str | None) -> None:
     fill(tmp_path, {f"dog/{number}.jpg": "" for number in range(40)})
@@ -175,7 +184,8 @@ def test_a_damaged_sidecar_costs_one_picture_its_tags_and_many_are_refused(
 ) -> None:
     good = b'{"tags": ["x", "y"]}' if suffix == ".json" else b"x, y"
     beside(tmp_path, suffix, *[good] * 19, content)
-    assert {post.key for post in opened(tmp_path).posts() if post.tags != ("x", "y")} == {"19.jpg"}
+    damaged = [post for post in opened(tmp_path).posts() if post.tags != ("x", "y")]
+    assert [(post.key, post.damage[:22]) for post in damaged] == [("19.jpg", "its tags are damaged: ")]
     beside(tmp_path, suffix, content)
     posts: list[Post] = []
     with pytest.raises(DataRefused, match=r"tags of 2 of 20 pictures are damaged \(first 0\.jpg: "):

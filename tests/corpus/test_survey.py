@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagwise.corpus.intake import ALL_DECODED, Rules, key_number
 from tagwise.corpus.post import Post
 from tagwise.corpus.survey import survey_posts
+from tagwise.pixels.place import Place
 
 
 def post(key: str, *tags: str, **facts: Any) -> Post:
@@ -43,8 +46,22 @@ def test_with_more_posts_new_ones_alone_are_newly_chosen(old: set[str], new: set
 
 
 def test_what_is_left_out_anyway_is_not_chosen() -> None:
-    rules = Rules(opted_out=frozenset({"ann"}))
-    posts = [post(f"{number}", "x", owner="ann" if number % 2 else "bob") for number in range(40)]
-    below = survey_posts([*posts, post("untagged")], rules, decoded=10).decoded_below
-    assert sum(key_number(one.key) < below for one in posts if one.owner == "bob") == 10
+    rules = Rules(licences=frozenset({"cc0"}))
+    posts = [post(f"{number}", "x", licence="by" if number % 2 else "CC0") for number in range(40)]
+    left_out = [post("untagged"), post("private", "x", licence="cc0", opted_out=True)]
+    below = survey_posts([*posts, *left_out], rules, decoded=10).decoded_below
+    assert sum(key_number(one.key) < below for one in posts if one.licence == "CC0") == 10
     assert survey_posts(posts, rules, decoded=21).decoded_below == ALL_DECODED
+
+
+def test_sizes_and_times_are_asked_for_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four answers must be on their way at once, or none comes."""
+    together = threading.Barrier(4, timeout=10)
+
+    def slow(_: Place) -> str:
+        together.wait()
+        return "1"
+
+    monkeypatch.setattr(Place, "stamp", slow)
+    posts = [Post(key=str(number), picture=Place(f"s3://bucket/{number}.png"), tags=("x",)) for number in range(8)]
+    assert survey_posts(posts, workers=4).posts == 8

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.files import harmless
+from tagwise.corpus import shards
 from tagwise.corpus.intake import Verdict, judge_posts
 from tagwise.corpus.post import Post
 from tagwise.corpus.table import Corpus
@@ -149,6 +150,29 @@ def test_bytes_are_copied_into_shards_that_anybody_can_read(tmp_path: Path, draw
         facts = json.load(handle)
     assert (facts["key"], facts["tags"], facts["owner"]) == ("k2", ["x", "é"], "ann")
     assert facts["sha256"] == hashlib.sha256(contents[2]).hexdigest()
+
+
+def test_a_full_shard_is_closed_before_the_next_begins(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corpus of many shards must not need as many open files; a failure takes back the last one alone."""
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)
+    content = draw(tmp_path / "a.png").read_bytes()
+    posts = [Post(key=f"{number}", picture=content, tags=("x",)) for number in range(5)]
+
+    def names() -> list[str]:
+        return sorted(path.name for path in (tmp_path / "corpus" / "shards").glob("[0-9]*"))
+
+    def interrupted() -> None:
+        with write_corpus(tmp_path / "corpus") as writer:
+            for post, verdict in judge_posts(posts):
+                writer.add(post, verdict)
+            assert names() == [f"00000{number}.tar" for number in range(4)]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len([*(tmp_path / "corpus" / "shards").iterdir()]) == 4
 
 
 def test_a_packed_corpus_needs_its_sources_no_more(

@@ -208,7 +208,7 @@ def test_contradictions_are_refused(here: Path, columns: dict[str, Any], said: s
 
 @pytest.mark.parametrize("name", ["opt_out", "optout", "Opt-Out"])
 def test_wishes_to_be_left_alone_are_marked(here: Path, name: str) -> None:
-    cells = ["true", "Yes", "1", "x", "please", "", "false", "No", "0", "0.0", " FALSE "]
+    cells = ["true", "Yes", "1", "t", "please", "", "false", "No", "0", "f", " FALSE "]
     path = table(here, [("image", "tags", name), *(("a.png", "x;y", cell) for cell in cells)])
     assert [post.opted_out for post in opened(path).posts()] == [True] * 5 + [False] * 6
 
@@ -262,9 +262,45 @@ def test_an_empty_column_of_tags_gives_posts_without_tags(here: Path) -> None:
     assert tags(table(here, [("image", "tags"), ("a.png", ""), ("b.png", "")])) == [(), ()]
 
 
-def test_short_rows_have_empty_cells(here: Path) -> None:
-    (here / "t.csv").write_text("image,user,tags\na.png,ann,x;y\nb.png\n", "utf-8")
-    assert [(post.owner, post.tags) for post in opened(here / "t.csv").posts()] == [("ann", ("x", "y")), (None, ())]
+def test_short_rows_have_empty_cells_and_say_so_where_the_tags_are_cut_off(here: Path) -> None:
+    (here / "t.csv").write_text("image,tags,user\na.png,x;y,ann\nb.png,z\nc.png\n", "utf-8")
+    assert [(post.owner, post.tags, post.damage) for post in opened(here / "t.csv").posts()] == [
+        ("ann", ("x", "y"), ""),
+        (None, ("z",), ""),
+        (None, (), "its tags are damaged: its row ends before column 'tags'"),
+    ]
+    (here / "t.jsonl").write_text('{"image": "a.png", "tags": "x;y"}\n{"image": "b.png"}\n', "utf-8")
+    assert [post.damage for post in opened(here / "t.jsonl").posts()] == ["", ""], "it never had a cell for them"
+
+
+def test_a_column_without_a_name_is_called_by_its_place(here: Path) -> None:
+    """As pandas writes an index: of pictures, or of numbers."""
+    (here / "t.csv").write_text(",tags\na.png,x;y\nb.png,z\n", "utf-8")
+    source = opened(here / "t.csv")
+    assert [(post.key, post.picture) for post in source.posts()] == [
+        (name, place(here, name)) for name in ("a.png", "b.png")
+    ]
+    assert "pictures in column 'column 1'" in source.described()[0]
+    (here / "t.csv").write_text("image,\na.png,x;y\n", "utf-8")
+    assert tags(here / "t.csv", tags="column 2") == [("x", "y")]
+
+
+def test_a_name_that_is_empty_is_a_name(here: Path) -> None:
+    (here / "t.jsonl").write_text('{"": "a.png", "tags": "x;y"}\n{"": "b.png", "tags": "z"}\n', "utf-8")
+    assert [post.key for post in opened(here / "t.jsonl").posts()] == ["a.png", "b.png"]
+    (here / "t.jsonl").write_text('{"image": "a.png", "": "x;y"}\n', "utf-8")
+    assert tags(here / "t.jsonl", separator=";") == [("x", "y")]
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_excels_line_of_the_separator_is_obeyed(here: Path, sign: str) -> None:
+    (here / "t.csv").write_text(f"sep={sign}\r\nimage{sign}tags\r\na.png{sign}x|y\r\n", newline="")
+    assert [(post.key, post.tags) for post in opened(here / "t.csv").posts()] == [("a.png", ("x", "y"))]
+
+
+def test_line_ends_of_old_macs_are_read(here: Path) -> None:
+    (here / "t.csv").write_bytes(b"image,tags\ra.png,x;y;z;w\rb.png,x;q\r")
+    assert tags(here / "t.csv") == [("x", "y", "z", "w"), ("x", "q")]
 
 
 def test_equal_keys_are_left_to_the_gathering(here: Path) -> None:

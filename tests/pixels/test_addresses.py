@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from tagwise.base.errors import UsageError
-from tagwise.pixels.addresses import NothingThere, Unreachable, open_address
+from tagwise.corpus.post import Post
+from tagwise.pixels.addresses import NothingThere, Unreachable, open_address, public, public_key
 from tagwise.pixels.place import PictureRefused, Place
 
 if TYPE_CHECKING:
@@ -49,6 +50,46 @@ def failing() -> Callable[[Exception], str]:
 def read(address: str) -> bytes:
     with open_address(address) as handle:
         return handle.read()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://ann:secret@host:80/a.tar?signature=secret#x", "https://host:80/a.tar"),
+        ("HTTPS://host/a.tar?signature=secret", "HTTPS://host/a.tar"),
+        ("ftp://ann:s@cret@host/@b/c.csv", "ftp://host/@b/c.csv"),
+        ("sftp://ann:secret@host/c.csv", "sftp://host/c.csv"),
+        ("simplecache::https://ann:secret@host/c.csv?sig=se::cret", "simplecache::https://host/c.csv"),
+        ("zip://in/a@b.png::https://host/c.zip?token", "zip://in/a@b.png::https://host/c.zip"),
+        ("s3://bucket/a@b*.tar", "s3://bucket/a@b*.tar"),
+        ("photos/what?#1@x.png", "photos/what?#1@x.png"),
+    ],
+)
+def test_logins_and_signatures_are_not_shown(address: str, shown: str) -> None:
+    assert public(address) == shown
+    assert public(shown) == shown
+
+
+def test_addresses_that_differ_in_what_is_not_shown_keep_two_names() -> None:
+    met: dict[str, str] = {}
+    addresses = [f"https://host/image?id={number}" for number in range(3)] + ["https://host/b.png?sig=secret"]
+    names = [public_key(address, met) for address in addresses]
+    assert (names[0], names[3]) == ("https://host/image", "https://host/b.png")
+    assert len({*names}) == 4
+    assert names[1].startswith("https://host/image ")
+    assert [public_key(address, met) for address in addresses] == names, "the same address has the same name again"
+
+
+def test_no_error_shows_a_login_or_a_signature(failing: Callable[[Exception], str]) -> None:
+    hidden = f"{failing(RuntimeError('at https://ann:secret@host/a?secret'))}?sig=secret"
+    with pytest.raises(Unreachable) as refusal:
+        read(hidden)
+    assert "secret" not in str(refusal.value)
+    assert "at https://host/a" in str(refusal.value)
+    with pytest.raises(PictureRefused) as refused:
+        Place(hidden).read()
+    assert "secret" not in str(refused.value)
+    assert "secret" not in Post(key="a", picture=Place(hidden), tags=()).where
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,18 @@ def test_tags_in_tags_are_refused() -> None:
         split_tags([["a"], ["b"]])
 
 
+def test_what_is_nested_too_deep_is_refused_and_exhausts_no_stack() -> None:
+    with pytest.raises(DataRefused, match="nested too deep"):
+        split_tags("[" * 100_000)
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(DataRefused, match="flat list"):
+        split_tags(deep)
+    while deep:  # or Python takes it apart recursively
+        deep = deep[0]  # type: ignore[assignment]
+
+
 @given(st.text(st.sampled_from("ab#, \t\uff03é")))
 def test_nothing_but_separators_is_lost(cell: str) -> None:
     separators = str.maketrans("", "", ", \t")

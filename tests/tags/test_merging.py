@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tagwise.base.errors import UsageError
 from tagwise.tags.key import canonical_key
@@ -128,6 +130,26 @@ def test_missing_alias_file_is_wrong_use(tmp_path: Path) -> None:
 
 def test_chains_are_followed_to_their_end() -> None:
     assert resolve_aliases({"B": "c", "a": "b"}) == {"a": "c", "b": "c"}
+
+
+def test_a_long_chain_is_followed_once() -> None:
+    count = 20_000  # followed anew from each of its links, it would take minutes
+    chain = {f"k{number}": f"k{number + 1}" for number in range(count)}
+    assert resolve_aliases(chain) == dict.fromkeys(sorted(chain), f"k{count}")
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh")))
+def test_aliases_end_where_following_them_one_by_one_ends(aliases: dict[str, str]) -> None:
+    ends = {}
+    for alias in sorted(aliases):
+        ends[alias] = alias
+        for _ in aliases:
+            ends[alias] = aliases.get(ends[alias], ends[alias])
+    if any(aliases.get(end, end) != end for end in ends.values()):
+        with pytest.raises(UsageError, match="in a cycle"):
+            resolve_aliases(aliases)
+    else:
+        assert resolve_aliases(aliases) == ends
 
 
 def test_cycles_are_errors_that_name_the_cycle() -> None:

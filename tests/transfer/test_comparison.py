@@ -254,23 +254,30 @@ def test_w18_a_finished_classifier_is_scored_with_one_look(birds: Target, tmp_pa
     assert (result["low"], result["high"]) == wilson(result["right"], 24)
 
 
-def test_the_better_plan_is_tried_longer_and_folds_keep_its_epochs(
+def test_the_better_plan_is_varied_and_folds_keep_its_epochs(
     birds: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 36 pictures each fold fits on 24, so it sees two thirds as many."""
-    seen: list[tuple[float, int, int]] = []
-    whole = train_classes
+    """Of 36 pictures each fold fits on 24 and sees two thirds as many; a variation is of the best so far."""
+    seen: list[tuple[float, float, int, int]] = []
 
     def watched(plan: Plan, images_NHWC: Any, *rest: Any, **more: Any) -> Any:
-        seen.append((plan.rate_per_256, plan.images, len(images_NHWC)))
-        return whole(plan, images_NHWC, *rest, **more)
+        seen.append((plan.rate_per_256, plan.augment.light, plan.images, len(images_NHWC)))
+        return train_classes(plan, images_NHWC, *rest, **more)
+
+    def dark(plan: Plan) -> Plan:
+        return dataclasses.replace(plan, augment=dataclasses.replace(plan.augment, light=0.9))
+
+    def longer(plan: Plan) -> Plan:
+        return dataclasses.replace(plan, images=3 * plan.images)
 
     monkeypatch.setattr(comparison, "train_classes", watched)
-    row = judge_training(arena_of(birds, tmp_path), "scratch", plans(1e-9, 4.0), None, longer=3).row
-    usual = plans(4.0)[0].images
-    better = row.settings["rate_per_256"]
-    folds = [(rate, images, 24) for rate in (1e-9, 4.0) for images in [usual * 24 // 36] * 3]
-    folds += [(better, 3 * usual * 24 // 36, 24)] * 3
-    assert seen == [*folds, (better, row.settings["images"], 36)]
-    assert row.settings["images"] in (usual, 3 * usual)
-    assert row.tried == 3
+    arena, usual = arena_of(birds, tmp_path), plans(4.0)[0].images
+    row = judge_training(arena, "scratch", plans(1e-9, 4.0), None, variations=(dark, longer)).row
+    rate, light, images, _ = seen[-1]
+    folds = [(tried, 0.0, usual * 24 // 36, 24) for tried in (1e-9, 4.0) for _ in range(3)]
+    folds += [(rate, 0.9, usual * 24 // 36, 24)] * 3 + [(rate, light, 3 * usual * 24 // 36, 24)] * 3
+    assert seen == [*folds, (rate, light, images, 36)]
+    settings = row.settings
+    assert (rate, light, images) == (settings["rate_per_256"], settings["augment"]["light"], settings["images"])
+    assert images in (usual, 3 * usual)
+    assert row.tried == 4

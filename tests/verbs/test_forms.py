@@ -9,7 +9,6 @@ import sqlite3
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,24 @@ Here = Callable[..., Done]
 Row = dict[str, Any]
 
 PICTURES = 1000
+TAGS = ("brown bear", "dog", "river")
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """A thousand pictures of their own, beside which the forms are written."""
+    """A thousand pictures of their own, beside which the forms are written.
+
+    Each lies in a folder of a folder, which are its tags, in this order; other orders of the same tags are there too.
+    """
     folder = tmp_path_factory.mktemp("forms")
     made = []
     for number in range(PICTURES):
-        name, kind = f"{number:04}.png", ("brown bear", "dog", "river")[number % 3]
-        (folder / kind).mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8), (number % 256, number // 256, 0)).save(folder / kind / name)
-        made.append({"picture": f"{kind}/{name}", "tags": [kind], "content": (folder / kind / name).read_bytes()})
+        tags = [TAGS[number % 3], TAGS[(number + 1 + number // 3 % 2) % 3]]
+        name = f"{tags[0]}/{tags[1]}/{number:04}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number % 256, number // 256, 0)).save(folder / name)
+        people = {"owner": f"person {number % 7}", "licence": ("CC0-1.0", "CC-BY-4.0")[number % 2]}
+        made.append({"picture": name, "tags": tags, **people, "content": (folder / name).read_bytes()})
     return made
 
 
@@ -47,22 +52,34 @@ def written(rows: list[Row], folder: Path) -> Path:
     return folder
 
 
-def delimited(rows: list[Row], folder: Path, name: str, delimiter: str) -> Path:
+def said(row: Row) -> Row:
+    """What a form that has places for it says of a picture."""
+    return {name: row[name] for name in ("tags", "owner", "licence")}
+
+
+def booru(row: Row) -> str:
+    return " ".join(tag.replace(" ", "_") for tag in row["tags"])
+
+
+def delimited(rows: list[Row], folder: Path, name: str, delimiter: str, tags: str = "tags") -> Path:
     with (written(rows, folder) / name).open("w", newline="") as handle:
-        cells = [(row["picture"], ";".join([*row["tags"], ""])) for row in rows]
-        csv.writer(handle, delimiter=delimiter).writerows([("picture", "tags"), *cells])
+        writer = csv.writer(handle, delimiter=delimiter)
+        writer.writerow(("picture", tags, "owner", "licence"))
+        for row in rows:
+            cell = booru(row) if tags == "tag_string" else ";".join(row["tags"])
+            writer.writerow((row["picture"], cell, row["owner"], row["licence"]))
     return folder / name
 
 
 def json_lines(rows: list[Row], folder: Path) -> Path:
-    lines = [json.dumps({"picture": row["picture"], "tags": row["tags"]}) for row in rows]
+    lines = [json.dumps({"picture": row["picture"], **said(row)}) for row in rows]
     (written(rows, folder) / "t.jsonl").write_text("\n".join(lines))
     return folder / "t.jsonl"
 
 
 def table_of_bytes(rows: list[Row]) -> pa.Table:
     pictures = [{"bytes": row["content"], "path": row["picture"]} for row in rows]
-    return pa.table({"picture": pictures, "tags": [row["tags"] for row in rows]})
+    return pa.table({"picture": pictures, **{name: [row[name] for row in rows] for name in said(rows[0])}})
 
 
 def parquet(rows: list[Row], folder: Path) -> Path:
@@ -83,16 +100,15 @@ def dataset(rows: list[Row], folder: Path) -> Path:
 
 def database(rows: list[Row], folder: Path) -> Path:
     with closing(sqlite3.connect(written(rows, folder) / "t.sqlite")) as connection, connection:
-        connection.execute("CREATE TABLE t (picture, tags)")
-        cells = [(row["picture"], json.dumps(row["tags"])) for row in rows]
-        connection.executemany("INSERT INTO t VALUES (?, ?)", cells)
+        connection.execute("CREATE TABLE t (picture, tags, owner, licence)")
+        cells = [(row["picture"], json.dumps(row["tags"]), row["owner"], row["licence"]) for row in rows]
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", cells)
     return folder / "t.sqlite"
 
 
-def sidecars(rows: list[Row], folder: Path, suffix: str) -> Path:
+def sidecars(rows: list[Row], folder: Path, suffix: str, tell: Callable[[Row], str]) -> Path:
     for row in rows:
-        text = json.dumps({"tags": row["tags"]}) if suffix == ".json" else ", ".join([*row["tags"], ""])
-        (written([row], folder) / row["picture"]).with_suffix(suffix).write_text(text)
+        (written([row], folder) / row["picture"]).with_suffix(suffix).write_text(tell(row))
     return folder
 
 
@@ -100,10 +116,9 @@ def shard(rows: list[Row], folder: Path, name: str) -> Path:
     folder.mkdir()
     with tarfile.open(folder / name, "w:gz" if name.endswith("gz") else "w") as archive:
         for row in rows:
-            described = json.dumps({"tags": row["tags"]}).encode()
             for member, content in (
                 (row["picture"], row["content"]),
-                (row["picture"].replace("png", "json"), described),
+                (row["picture"].replace("png", "json"), json.dumps(said(row)).encode()),
             ):
                 about = tarfile.TarInfo(member)
                 about.size = len(content)
@@ -113,26 +128,36 @@ def shard(rows: list[Row], folder: Path, name: str) -> Path:
 
 def captions(rows: list[Row], folder: Path) -> Path:
     with (written(rows, folder) / "t.csv").open("w", newline="") as handle:
-        cells = [(row["picture"], f"A {row['tags'][0]}, at night.") for row in rows]
-        csv.writer(handle).writerows([("picture", "text"), *cells])
+        cells = [(row["picture"], f"A {row['tags'][0]}, then a {row['tags'][1]}.", *people(row)) for row in rows]
+        csv.writer(handle).writerows([("picture", "text", "owner", "licence"), *cells])
     (folder / "words.lst").write_text("brown bear\nbear\ndog\nriver\n")
     return folder / "t.csv"
+
+
+def people(row: Row) -> tuple[str, str]:
+    return row["owner"], row["licence"]
 
 
 FORMS: dict[str, Callable[[list[Row], Path], Path]] = {
     "csv": lambda rows, folder: delimited(rows, folder, "t.csv", ","),
     "tsv": lambda rows, folder: delimited(rows, folder, "t.tsv", "\t"),
+    "booru csv": lambda rows, folder: delimited(rows, folder, "t.csv", ",", "tag_string"),
     "jsonl": json_lines,
     "parquet": parquet,
     "dataset": dataset,
     "sqlite": database,
     "class folders": written,
-    ".txt sidecars": lambda rows, folder: sidecars(rows, folder, ".txt"),
-    ".json sidecars": lambda rows, folder: sidecars(rows, folder, ".json"),
+    ".txt sidecars": lambda rows, folder: sidecars(rows, folder, ".txt", lambda row: ", ".join(row["tags"])),
+    "booru .txt sidecars": lambda rows, folder: sidecars(rows, folder, ".txt", booru),
+    ".json sidecars": lambda rows, folder: sidecars(rows, folder, ".json", lambda row: json.dumps(said(row))),
+    "booru .json sidecars": lambda rows, folder: sidecars(
+        rows, folder, ".json", lambda row: json.dumps({**said(row), "tags": None, "tag_string": booru(row)})
+    ),
     "tar": lambda rows, folder: shard(rows, folder, "t.tar"),
     "tgz": lambda rows, folder: shard(rows, folder, "t.tgz"),
     "captions": captions,
 }
+OWNERLESS = ("class folders", ".txt sidecars", "booru .txt sidecars")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -146,8 +171,18 @@ def test_p6_a_thousand_pictures_in_any_form_give_the_same_corpus_told_with_three
     told = [line for line in done.err.splitlines() if " -> " in line]
     assert len(told) == 3
     corpus = Corpus.open(tmp_path / "corpus")
-    keys, table = corpus.columns("key")["key"], corpus.tag_table()
+    columns, table = corpus.columns("key", "owner", "licence"), corpus.tag_table()
+    tags: list[list[str]] = [[] for _ in columns["key"]]
+    for row, raw in zip(table.rows, table.raw_ids, strict=True):
+        tags[row].append(table.raw[raw])
     contents = [place.read() for place in corpus.picture_places()]
-    assert dict(zip(keys, contents, strict=True)) == {row["picture"]: row["content"] for row in rows}
-    tags = [(keys[row], table.raw[raw]) for row, raw in zip(table.rows, table.raw_ids, strict=True)]
-    assert sorted(tags) == [(row["picture"], row["tags"][0]) for row in sorted(rows, key=itemgetter("picture"))]
+    found = zip(columns["key"], contents, tags, columns["owner"], columns["licence"], strict=True)
+    assert sorted(found) == sorted(
+        (
+            row["picture"],
+            row["content"],
+            booru(row).split() if form.startswith("booru") else row["tags"],
+            *((None, None) if form in OWNERLESS else people(row)),
+        )
+        for row in rows
+    )

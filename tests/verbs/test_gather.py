@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,15 @@ from PIL import Image
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.corpus import intake
 from tagwise.corpus.gathering import Gathering
-from tagwise.corpus.table import Corpus
+from tagwise.corpus.table import CARD_FILES, Corpus
 from tagwise.corpus.writer import CorpusWriter
 from tagwise.pixels.decode import DecodedPicture, decode
 from tagwise.pixels.place import Place
 from tagwise.verbs.gather import gather
 from tagwise.verbs.labels import labels
 from tagwise.verbs.pretrain import pretrain
+
+OWN = ["corpus.json", "pictures.parquet", "skipped.csv", "tags.parquet"]
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def photos(tmp_path: Path) -> Path:
 
 def unzipped(archive: Path, folder: Path, wanted: set[str]) -> None:
     with zipfile.ZipFile(archive) as pictures:
-        pictures.extractall(folder, [name for name in pictures.namelist() if name in wanted])
+        pictures.extractall(folder, [name for name in pictures.namelist() if name in wanted])  # noqa: S202 - of our own data
 
 
 def first_rows(table: Path, rows: int, target: Path) -> list[dict[str, str]]:
@@ -60,15 +64,7 @@ def test_class_folders_become_a_corpus(photos: Path, tmp_path: Path) -> None:
     assert corpus.pictures == 20
     assert result.record.commonest_tags == [("cat", 10), ("dog", 10)]
     assert "20 of 20 pictures are used" in str(result)
-    assert sorted(path.name for path in corpus.folder.iterdir()) == [
-        "card.html",
-        "card.json",
-        "card.md",
-        "corpus.json",
-        "pictures.parquet",
-        "skipped.csv",
-        "tags.parquet",
-    ]
+    assert sorted(path.name for path in corpus.folder.iterdir()) == sorted([*OWN, *CARD_FILES])
 
 
 def test_p7_the_buckets_sum_to_what_was_read_and_the_rest_is_listed(photos: Path, tmp_path: Path) -> None:
@@ -90,15 +86,20 @@ def test_p7_the_buckets_sum_to_what_was_read_and_the_rest_is_listed(photos: Path
     assert "1 damaged, 1 untagged" in str(result)
 
 
-def test_too_many_damaged_pictures_exit_3_and_leave_the_list_beside(photos: Path, tmp_path: Path) -> None:
+def test_too_many_damaged_pictures_exit_3_and_leave_the_list_beside(
+    photos: Path, tmp_path: Path, reads: list[str]
+) -> None:
     for number in range(3):
         (photos / "cat" / f"{number}.png").write_bytes(b"<html>")
     with pytest.raises(DataRefused, match=r"15\.0% of 20 pictures.*3 damaged.*corpus-skipped\.csv") as refusal:
         gather([photos], tmp_path / "corpus")
     assert refusal.value.exit_code == 3
     assert len((tmp_path / "corpus-skipped.csv").read_text().splitlines()) == 4
-    assert not (tmp_path / "corpus").exists()
+    assert not (tmp_path / "corpus" / "corpus.json").exists()
+    reads.clear()
     assert gather([photos], tmp_path / "corpus", max_skipped_fraction=0.2).record.buckets["used"] == 17
+    assert reads == [], "every picture was looked at before"
+    assert sorted(path.name for path in (tmp_path / "corpus").iterdir()) == OWN
 
 
 def test_pictures_without_any_tag_are_no_corpus(photos: Path, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_a_second_gathering_into_the_same_folder_is_refused(
     for name in (
         "tagwise.corpus.survey.survey_posts",
         "tagwise.corpus.gathering.judge_posts",
-        "tagwise.corpus.gathering._empty",
+        "tagwise.corpus.gathering._replace_files",
         "tagwise.verbs.card_page.write_card",
     ):
         interleaved(name)
@@ -222,6 +223,146 @@ def test_changed_sources_cost_a_look_at_what_changed_alone(
     assert updated.record == fresh.record
     for name in ("pictures.parquet", "tags.parquet", "skipped.csv"):
         assert (updated.folder / name).read_bytes() == (fresh.folder / name).read_bytes()
+
+
+@pytest.fixture
+def kept(photos: Path, tmp_path: Path) -> dict[Path, bytes]:
+    """A packed corpus in which somebody keeps files."""
+    gather([photos], tmp_path / "corpus", pack=True)
+    files = {
+        tmp_path / "corpus" / name: name.encode()
+        for name in ("space.json", "deny.txt", "runs/model.pt", "pixels/pixels-1.npy", "shards/mine.tar")
+    }
+    for path, content in files.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    return files
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_people_keep_in_a_corpus_stays(
+    photos: Path, tmp_path: Path, kept: dict[Path, bytes], overwrite: bool
+) -> None:
+    Image.new("RGB", (9, 9)).save(photos / "dog" / "new.png")
+    assert gather([photos], tmp_path / "corpus", overwrite=overwrite).record.buckets["used"] == 21
+    assert {path: path.read_bytes() for path in kept} == kept
+    there = {path.relative_to(tmp_path / "corpus").as_posix() for path in (tmp_path / "corpus").rglob("*.*")}
+    assert there == {*OWN, *CARD_FILES, *(path.relative_to(tmp_path / "corpus").as_posix() for path in kept)}
+    assert len(Corpus.open(tmp_path / "corpus").picture_places()) == 21
+
+
+def test_a_gathering_stays_inside_its_folder(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a mount point, which nobody can rename, or the place where the command is given."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    number, rename = Path().stat().st_ino, Path.rename
+
+    def inside(path: Path, target: Path) -> Path:
+        assert (tmp_path / "here") in path.parents
+        assert (tmp_path / "here") in Path(target).parents
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", inside)
+    for pictures in (20, 21):
+        assert gather([photos], Path()).record.buckets["used"] == pictures
+        assert sorted(path.name for path in Path().iterdir()) == sorted([*OWN, *CARD_FILES])
+        Image.new("RGB", (9, 9)).save(photos / "dog" / "new.png")
+    assert Path().stat().st_ino == number
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "photos"]
+
+
+@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_kill_while_files_are_replaced_leaves_no_mixture_and_is_mended(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str], step: int, is_new: bool
+) -> None:
+    if not is_new:
+        gather([photos], tmp_path / "corpus")
+        shutil.rmtree(photos / "cat")
+    steps, rename = iter(range(10)), Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if next(steps) == step:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        if step < 3:
+            with pytest.raises(KeyboardInterrupt):
+                gather([photos], tmp_path / "corpus")
+            with pytest.raises(TagwiseError, match=r"half-written.*give the same tagwise gather command again"):
+                Corpus.open(tmp_path / "corpus")
+    reads.clear()
+    mended = gather([photos], tmp_path / "corpus")
+    assert reads == [] or step == 3
+    assert mended.record == gather([photos], tmp_path / "fresh").record
+    for name in OWN:
+        assert (mended.folder / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+
+
+def test_a_glob_that_grows_is_the_same_source(photos: Path, tmp_path: Path, reads: list[str]) -> None:
+    for number in range(3):
+        with tarfile.open(tmp_path / f"s-{number}.tar", "w") as archive:
+            for path in sorted((photos / "cat").glob(f"[{3 * number}-{3 * number + 2}].png")):
+                (tmp_path / "tags.json").write_text('{"tags": ["cat"]}')
+                archive.add(path, path.name)
+                archive.add(tmp_path / "tags.json", f"{path.stem}.json")
+        reads.clear()
+        result = gather([f"{tmp_path}/s-*.tar"], tmp_path / "corpus")
+        assert (result.record.buckets["used"], len(reads)) == (3 * number + 3, 3)
+
+
+def test_overwriting_looks_again_only_where_something_changed(photos: Path, tmp_path: Path, reads: list[str]) -> None:
+    gather([photos], tmp_path / "corpus")
+    reads.clear()
+    other = gather([f"{photos}/*/[0-4].png"], tmp_path / "corpus", overwrite=True)
+    assert (other.record.buckets["used"], reads) == (10, [])
+    (tmp_path / "corpus" / "pictures.parquet").write_bytes(b"damaged")
+    assert gather([photos], tmp_path / "corpus", overwrite=True).record.buckets["used"] == 20
+    assert len(reads) == 20
+
+
+def test_a_full_disk_costs_no_picture_a_second_look(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(TagwiseError, match="disk is full"):
+            gather([photos], tmp_path / "corpus")
+    assert [path.name for path in (tmp_path / "corpus").rglob("*") if path.is_file()] == ["verdicts.jsonl"]
+    reads.clear()
+    assert gather([photos], tmp_path / "corpus").record.buckets["used"] == 20
+    assert reads == []
+
+
+def test_a_table_with_a_row_for_each_picture_and_tag_is_told_how_to_join_them(photos: Path, tmp_path: Path) -> None:
+    rows = "".join(f"photos/cat/{number}.png,{tag}\n" for number in range(10) for tag in ("cat", f"{number}th"))
+    (tmp_path / "t.csv").write_text(f"picture,tags\n{rows}")
+    with pytest.raises(DataRefused, match=r"10 duplicate.*; the rows look like one tag each: .*groupby"):
+        gather([tmp_path / "t.csv"], tmp_path / "corpus")
+    (tmp_path / "t.csv").write_text("picture,tags\n" + "photos/cat/1.png,cat;pet\n" * 3)
+    with pytest.raises(DataRefused, match=r"2 duplicate\), more than --max-skipped-fraction 0\.05 allows; the list"):
+        gather([tmp_path / "t.csv"], tmp_path / "corpus")
+
+
+def test_w22_lines_of_opt_outs_that_name_nobody_are_told(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.txt").write_text("cat/1.png\n./dog/2.png\nCat/3.png\n")
+    gather([photos, photos], tmp_path / "corpus", opt_out=tmp_path / "out.txt")
+    assert Corpus.open(tmp_path / "corpus").record.buckets["opted out"] == 4
+    assert "1 of 3 lines of" in (said := capsys.readouterr().err)
+    assert "match no owner and no key: Cat/3.png" in said
+    assert "3 lines, 1 of them met nowhere" in (tmp_path / "corpus" / "card.md").read_text("utf-8")
+
+
+def test_what_is_no_folder_is_not_written_to(photos: Path) -> None:
+    with pytest.raises(UsageError, match="give -o a folder"):
+        gather([photos], Path(os.devnull))
 
 
 def test_w22_opt_outs_and_licences_act_first_and_the_card_counts_them(tmp_path: Path) -> None:
@@ -288,7 +429,8 @@ def test_some_are_decoded_and_with_new_rows_new_ones_alone(
 def test_a_table_of_tags_alone_gives_labels_but_nothing_to_train_on(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("1\tx y\n2\tx\n")
     names = ["picture", "tags"]
-    gather([tmp_path / "t.tsv"], tmp_path / "corpus", column_names=names, separator=" ", pictures=False)
+    result = gather([tmp_path / "t.tsv"], tmp_path / "corpus", column_names=names, separator=" ", pictures=False)
+    assert str(result).startswith("2 of 2 posts are used")
     assert labels(tmp_path / "corpus", tmp_path / "space.json").labels == 2
     with pytest.raises(UsageError, match="gathered with --no-pictures"):
         pretrain(tmp_path / "corpus", labels=tmp_path / "space.json", out=tmp_path / "run", images="64", batch=2)
@@ -318,7 +460,7 @@ def test_a_corpus_is_the_same_for_any_number_of_workers(photos: Path, tmp_path: 
 def test_ctrl_c_leaves_an_old_corpus_alone_and_what_was_seen_is_known(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
 ) -> None:
-    gather([photos], tmp_path / "old")
+    gather([photos], tmp_path / "old", decode="headers")
     before = {path: path.read_bytes() for path in (tmp_path / "old").iterdir()}
     add, added = CorpusWriter.add, iter(range(100))
 
@@ -331,7 +473,7 @@ def test_ctrl_c_leaves_an_old_corpus_alone_and_what_was_seen_is_known(
         patch.setattr(CorpusWriter, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
             gather([photos], tmp_path / "old", overwrite=True, workers=1)
-    assert {path: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "old").iterdir() if path.is_file()} == before
     reads.clear()
     gather([photos], tmp_path / "old", overwrite=True, workers=1)
     assert 0 < len(reads) < 10

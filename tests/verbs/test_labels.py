@@ -122,3 +122,18 @@ def test_p8_every_tag_of_an_art_site_and_its_aliases_go_through_labels(real_data
     refuse_nothing_lost(result, 6000, {row["tag"] for row in site})
     kept = {canonical_key(row["tag"]) for row in site} - {""}
     assert result.labels == len(kept), "people keep these apart: none is merged into another"
+
+
+def test_a_file_of_somebody_else_where_the_fates_go_stays(here: Here, tmp_path: Path) -> None:
+    rows = [("a.png", "cat;dog", "ann")] * 3
+    corpus, space = tmp_path / "corpus", tmp_path / "space.json"
+    gather([table(tmp_path / "t.csv", [(f"{n}.png", *row[1:]) for n, row in enumerate(rows)])], corpus, pictures=False)
+    beside = tmp_path / "space.json.fates.csv"
+    beside.write_text("mine")
+    for flags in ((), ("--overwrite",)):
+        done = here("labels", corpus, "-o", space, *flags)
+        assert (done.code, "holds something else; give another -o" in done.err) == (2, True)
+    assert (beside.read_text(), space.exists()) == ("mine", False)
+    beside.unlink()
+    assert here("labels", corpus, "-o", space).code == 0
+    assert here("labels", corpus, "-o", space, "--min-count", "2", "--overwrite").code == 0

@@ -16,6 +16,7 @@ from PIL import Image
 
 import tagwise as face
 from tagwise.base.errors import UsageError
+from tagwise.base.files import harmless
 from tagwise.nets import build
 from tagwise.training.models import ModelFacts, replace_head, save_model
 from tests.training.tiny import DESIGN, VIEW
@@ -72,7 +73,7 @@ def test_p28_sidecars_hold_the_tags_above_the_threshold_best_first(photos: Path,
     line = "cat, dog, brown bear\n"
     names = ("a.txt", "one/b.txt", "two/b.txt", "two/deep/c.d.txt")
     assert texts(tmp_path / "tags") == dict.fromkeys(names, line), "subfolders keep equal names apart"
-    assert str(result) == f"5 pictures, 1 of them unreadable: {tmp_path / 'tags'}"
+    assert str(result) == f"5 pictures, 1 unreadable: {tmp_path / 'tags'}"
 
 
 def test_p28_a_picture_without_a_tag_above_the_threshold_gets_an_empty_line(
@@ -171,8 +172,8 @@ def test_p28_hostile_names_come_back_from_every_format(
 
     with outs["csv"].open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    assert [row["picture"].removeprefix("'") for row in rows] == escaped
-    assert [rows[0][f"output_{place}"] for place in range(1, 6)] == ["'=1+1", *HOSTILE[1:]]
+    assert [row["picture"].removeprefix("'") for row in rows] == [harmless(str(path)) for path in hostile_photos]
+    assert [rows[0][f"output_{place}"] for place in range(1, 6)] == [harmless(text) for text in HOSTILE]
     assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row.values() if cell)
 
 

@@ -89,9 +89,25 @@ def test_models_that_one_seed_met_are_different_starts_however_they_are_called()
 
 
 def test_starts_that_would_share_a_name_keep_theirs() -> None:
-    twice = [trial(f"x{seed + 2 * place}", 60, seed=seed, place=place) for place in (1, 2) for seed in (0, 1)]
-    assert lines(twice) == ["x2, x3 by fine-tuning", "x4, x5 by fine-tuning"]
-    assert lines([trial(str(seed), 60, seed=seed) for seed in (0, 1)]) == ["0, 1 by fine-tuning"]
+    twice = [trial(f"x{'-' * place}{seed}", 60, seed=seed, place=place) for place in (1, 2) for seed in (0, 1)]
+    assert lines(twice) == [f"{name} by fine-tuning" for name in ("x-0", "x-1", "x--0", "x--1")]
+    assert lines([trial(str(seed), 60, seed=seed) for seed in (0, 1)]) == ["0 by fine-tuning", "1 by fine-tuning"]
+
+
+def test_numbers_that_are_not_the_seeds_belong_to_the_names() -> None:
+    nets = [trial(f"resnet{layers}", 60, seed=seed) for seed, layers in enumerate((18, 50))]
+    assert lines(nets) == ["resnet18 by fine-tuning", "resnet50 by fine-tuning"]
+    assert lines([trial(f"tags1{seed}", 60, seed=seed) for seed in (0, 1)]) == [
+        f"tags1{seed} by fine-tuning" for seed in (0, 1)
+    ]
+
+
+def test_no_number_of_seeds_outweighs_the_chance_of_the_test_pictures() -> None:
+    """Ten seeds that agree on two points, each within -4 to 8 on these test pictures, show nothing."""
+    agreed = [trial(f"tags{seed}", 52, seed=seed, gain=(2 + seed / 100, -4.0, 8.0)) for seed in range(10)]
+    assert "tags made no clear difference with 5" in verdict(agreed)
+    clear = [trial(f"tags{seed}", 62, seed=seed, gain=(12 + seed / 100, 6.0, 18.0)) for seed in range(10)]
+    assert "tags paid with 5" in verdict(clear)
 
 
 def test_a_repeated_seed_counts_once_and_scratch_comes_first() -> None:

@@ -9,12 +9,14 @@ import json
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from tagwise.base.errors import TagwiseError, UsageError
+from tagwise.base.progress import joins
 
 TEMPORARY_PREFIX = ".tagwise-partial-"
 
@@ -93,9 +95,19 @@ def read_json(path: Path) -> Any:
 
 
 def harmless(text: str) -> str:
-    """Text of strangers for a cell of a CSV file: valid UTF-8 that no spreadsheet takes for a formula."""
-    valid = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{valid}" if valid.startswith(("=", "+", "-", "@", "\t", "\r")) else valid
+    r"""Text of strangers for a cell of a CSV file: no spreadsheet takes it for a formula, and it steers no terminal.
+
+    Control, format and bidi characters and lone surrogates are escaped, ``\x1b`` and ``\u202e``; line feeds, tabs, and
+    joiners that belong between their letters stay.
+    """
+    escaped = "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs") and character not in "\n\t" and not joins(text, place)
+        else character
+        for place, character in enumerate(text)
+    )
+    starts_a_formula = unicodedata.normalize("NFKC", escaped[:1]) in ("=", "+", "-", "@", "\t")  # full-width ones too
+    return f"'{escaped}" if starts_a_formula else escaped
 
 
 def sha256_of_file(path: Path) -> str:
@@ -165,7 +177,7 @@ def claim_alone(folder: Path, marker: str, *, overwrite: bool = False) -> Folder
 
 def _make_ours(folder: Path, marker: str) -> None:
     """Makes the folder, if it is new, empty, or holds ``marker`` from before."""
-    if folder.is_file():
+    if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give -o a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
         leftovers = [entry for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)]

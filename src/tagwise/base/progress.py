@@ -10,8 +10,8 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from tagwise.base.durations import clock
 
@@ -20,17 +20,33 @@ PLAIN_SECONDS = 10.0
 
 
 def printable(text: str, most: int = 200) -> str:
-    """Text of strangers made safe for a terminal: no control, format or bidi characters.
+    """Text of strangers made safe for a terminal: no control, format or bidi characters but joiners that belong there.
 
     Args:
         text: A tag, a caption, a file name.
         most: Characters kept; a longer text ends in ``...``.
     """
-    kept = "".join(
-        character if unicodedata.category(character)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
-        for character in text[: most + 1]
+    cut = text if len(text) <= most else text[: most - 3] + "..."
+    if cut.isprintable():
+        return cut
+    return "".join(
+        character if unicodedata.category(character)[0] != "C" or joins(cut, place) else "\N{REPLACEMENT CHARACTER}"
+        for place, character in enumerate(cut)
     )
-    return kept if len(kept) <= most else kept[: most - 3] + "..."
+
+
+def joins(text: str, place: int) -> bool:
+    """Whether a zero width (non-)joiner at this place shapes what people see, as in emoji, Persian and Hindi.
+
+    It stands between two letters, marks, numbers or symbols; between two of ASCII it would only be hidden.
+    """
+    beside = text[place - 1 : place] + text[place + 1 : place + 2]
+    return (
+        text[place] in "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
+        and len(beside) == 2
+        and not beside.isascii()
+        and all(unicodedata.category(character)[0] in "LMNS" for character in beside)
+    )
 
 
 def printable_lines(text: str) -> str:
@@ -39,8 +55,18 @@ def printable_lines(text: str) -> str:
 
 
 def say(text: str = "") -> None:
-    """Lines of talk; names of strangers in them cannot steer the terminal."""
-    print(printable_lines(text), file=sys.stderr, flush=True)
+    """Lines of talk; names of strangers in them cannot steer the terminal, and work goes on when nobody listens."""
+    try:
+        print(printable_lines(text), file=sys.stderr, flush=True)
+    except OSError:
+        lead_nowhere(sys.stderr)
+
+
+def lead_nowhere(stream: TextIO) -> None:
+    """Lets a stream whose reader has left swallow what it holds and all that follows."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def fancy() -> bool:
@@ -97,6 +123,11 @@ def progress(what: str, total: int, unit: str = "pictures", done: int = 0) -> It
         TimeRemainingColumn(),
         TextColumn("{task.fields[facts]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, completed=done, facts="")
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=total, completed=done, facts="")
+    bar.start()
+    try:
         yield Ticker(what, total, unit, (bar, task), done)
+    finally:
+        with suppress(OSError):  # the terminal may be gone
+            bar.stop()

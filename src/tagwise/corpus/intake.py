@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from tagwise.corpus.post import Post
 
 BUCKETS = ("used", "damaged", "missing", "duplicate", "untagged", "opted out", "licence")
-"""Where a post can end. ``duplicate``: its key was met before; ``untagged``: no tag is left;
+"""Where a post can end. ``damaged``: its picture, its tags or its name; ``duplicate``: an earlier post of its key
+is used, or is left alone for its owner's or licence's sake; ``untagged``: no tag is left;
 ``opted out``: its owner wants it left alone; ``licence``: it is not among the allowed ones."""
 ALL_DECODED = 2**64
 """Above every ``key_number``."""
 _HEADER_ALONE = "header alone was read"
+_WISHES = ("opted out", "licence")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +56,6 @@ class Verdict:
 class Rules:
     """What is honoured before any tag is counted, and how closely pictures are looked at."""
 
-    opted_out: frozenset[str] = frozenset()
-    """Owners or keys that want to be left alone."""
     licences: frozenset[str] | None = None
     """Allowed ones, casefolded; None: all."""
     decoded_below: int = ALL_DECODED
@@ -69,34 +69,46 @@ def judge_posts(
 ) -> Iterator[tuple[Post, Verdict]]:
     """Sorts the posts into buckets, in their order; every picture is read once.
 
+    Of the posts of one key the first that can be used counts: one without tags, or whose picture is missing, takes
+    nothing from a later one.
+
     Args:
         posts: As a reader yields them.
         rules: What is honoured; by default all that can be read is used.
         workers: Threads; by default one for each processor.
     """
     rules = rules or Rules()
-    met: set[str] = set()
+    promising, settled = set[str](), set[str]()
 
-    def numbered() -> Iterator[tuple[Post, bool]]:
+    def candidates() -> Iterator[tuple[Post, Verdict | None, bool]]:
         for post in posts:
-            yield post, post.key in met
-            met.add(post.key)
+            verdict = left_out(post, rules)
+            yield post, verdict, post.key in promising
+            if verdict is None:
+                promising.add(post.key)
 
-    def judged(candidate: tuple[Post, bool]) -> tuple[Post, Verdict]:
-        post, met_before = candidate
-        return post, left_out(post, rules, met_before=met_before) or _looked_at(post, rules)
+    def judged(candidate: tuple[Post, Verdict | None, bool]) -> tuple[Post, Verdict | None]:
+        post, verdict, waits = candidate
+        return post, verdict if verdict or waits else _looked_at(post, rules)
 
-    return map_in_order(judged, numbered(), workers)
+    # A post that waits is looked at only when the earlier ones of its key have failed.
+    for post, found in map_in_order(judged, candidates(), workers):
+        if post.key in settled and (found is None or found.bucket not in _WISHES):
+            found = Verdict(bucket="duplicate", reason="an earlier post has the same key")
+        verdict = found or _looked_at(post, rules)
+        if verdict.bucket in ("used", *_WISHES):
+            settled.add(post.key)
+        yield post, verdict
 
 
-def left_out(post: Post, rules: Rules, *, met_before: bool = False) -> Verdict | None:
+def left_out(post: Post, rules: Rules) -> Verdict | None:
     """Why a post's picture is not looked at: what people want comes first, then what their table says."""
-    if post.opted_out or post.owner in rules.opted_out or post.key in rules.opted_out:
+    if post.opted_out:
         return Verdict(bucket="opted out", reason="its owner wants it left alone")
     if rules.licences is not None and (post.licence or "").casefold() not in rules.licences:
         return Verdict(bucket="licence", reason=f"its licence is {post.licence or 'not stated'}")
-    if met_before:
-        return Verdict(bucket="duplicate", reason="an earlier post has the same key")
+    if post.damage:
+        return Verdict(bucket="damaged", reason=post.damage)
     if not post.tags:
         return Verdict(bucket="untagged", reason="it has no tag")
     if not _is_text(post):
@@ -117,6 +129,9 @@ def _looked_at(post: Post, rules: Rules) -> Verdict:
     notes: tuple[str, ...] = () if is_decoded else (_HEADER_ALONE,)
     try:
         content = post.picture.read() if isinstance(post.picture, Place) else post.picture
+    except PictureRefused as refusal:  # no stamp: the network or the rights may be mended when it is asked for again
+        return Verdict(bucket="damaged", reason=refusal.reason, notes=notes)
+    try:
         if is_decoded:
             picture = decode(content)
             (height, width, _), notes = picture.pixels_HWC.shape, picture.notes

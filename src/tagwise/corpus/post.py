@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tagwise.pixels.addresses import public
+
 if TYPE_CHECKING:
     from tagwise.pixels.place import Place
 
@@ -24,13 +26,15 @@ class Post:
     licence: str | None = None
     """The picture's licence, where the source says so."""
     opted_out: bool = False
-    """Whether a column of the source says that its owner wants it left alone."""
+    """Whether its source, or the list that a person gave, says that its owner wants it left alone."""
+    damage: str = ""
+    """Why it cannot be used, where its reader knows: its tags are damaged, or it is a link in a tar."""
     source: str | None = None
     """The table or folder that the post was read from."""
 
     @property
     def where(self) -> str:
-        """Where its picture is, in words."""
+        """Where its picture is, in words that may be passed on."""
         if isinstance(self.picture, bytes):
             return f"{len(self.picture)} bytes in a table"
-        return "" if self.picture is None else str(self.picture)
+        return "" if self.picture is None else public(str(self.picture))

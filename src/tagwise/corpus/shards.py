@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from tagwise.pixels.decode import SUFFIXES
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
     from tagwise.corpus.intake import Verdict
     from tagwise.corpus.post import Post
 
@@ -39,7 +38,7 @@ _SIGNATURES = {
 
 
 class ShardWriter:
-    """Writes one shard after the other; see ``write_corpus``.
+    """Writes one shard after the other, each whole in its place before the next begins; see ``write_corpus``.
 
     Args:
         folder: Of the corpus.
@@ -47,7 +46,7 @@ class ShardWriter:
     """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder, self._stack = folder, stack
+        self._folder, self._open = folder, stack.enter_context(ExitStack())
         self._number = -1
         self._tar: tarfile.TarFile | None = None
 
@@ -63,10 +62,11 @@ class ShardWriter:
         return Place(f"{SHARDS}/{self._number:06d}.tar", offset, len(content))
 
     def _begin(self) -> None:
+        self._open.close()
         self._number += 1
         path = self._folder / SHARDS / f"{self._number:06d}.tar"
-        handle = self._stack.enter_context(open_atomically(path))
-        self._tar = self._stack.enter_context(
+        handle = self._open.enter_context(open_atomically(path))
+        self._tar = self._open.enter_context(
             tarfile.open(fileobj=handle, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - the stack closes it
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tagwise.corpus.intake import ALL_DECODED, Rules, key_number, left_out, stamp_of
+from tagwise.corpus.pool import map_in_order
 from tagwise.corpus.post import Post
 
 
@@ -24,7 +25,9 @@ class Survey:
     """For ``Rules``: as many pictures are decoded whole as was asked."""
 
 
-def survey_posts(posts: Iterable[Post], rules: Rules | None = None, decoded: int | None = None) -> Survey:
+def survey_posts(
+    posts: Iterable[Post], rules: Rules | None = None, decoded: int | None = None, workers: int | None = None
+) -> Survey:
     """Goes once over all posts.
 
     Of the keys whose pictures will be looked at, those with the ``decoded`` smallest numbers are chosen. Each key's
@@ -34,16 +37,22 @@ def survey_posts(posts: Iterable[Post], rules: Rules | None = None, decoded: int
         posts: As a reader yields them.
         rules: What is honoured; what they leave out is not chosen.
         decoded: How many pictures to decode whole; None: all.
+        workers: Threads that ask for sizes and times, which another machine may take long to tell; by default one
+            for each processor.
     """
     rules = rules or Rules()
     digest, count, numbers = hashlib.sha256(), 0, array("Q")
-    for count, post in enumerate(posts, start=1):  # noqa: B007 - the count is a result
-        stamp = None if post.picture is None else stamp_of(post.picture)
-        feed(digest, post.key, post.where, stamp, post.owner, post.licence, str(post.opted_out), *post.tags)
+    for count, (post, stamp) in enumerate(map_in_order(_stamped, posts, workers), start=1):  # noqa: B007 - a result
+        said = (post.owner, post.licence, str(post.opted_out), post.damage)
+        feed(digest, post.key, post.where, stamp, *said, *post.tags)
         if decoded is not None and left_out(post, rules) is None:
             numbers.append(key_number(post.key))
     below = ALL_DECODED if decoded is None else _below(numbers, decoded)
     return Survey(posts=count, digest=digest.hexdigest()[:16], decoded_below=below)
+
+
+def _stamped(post: Post) -> tuple[Post, str | None]:
+    return post, None if post.picture is None else stamp_of(post.picture)
 
 
 def _below(numbers: array[int], chosen: int) -> int:

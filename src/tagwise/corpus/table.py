@@ -27,8 +27,16 @@ PICTURES = "pictures.parquet"
 """The table of pictures, a row for each."""
 TAGS = "tags.parquet"
 """The long table of raw tags, a row for each."""
+CARD_FILES = ("card.json", "card.md", "card.html")
+"""The data card, in the order in which its files are written."""
 VERSION = 2
 """Of the layout of the folder."""
+UNFINISHED = 0
+"""The version of a folder whose files are being replaced, as the marker says until the last of them is there."""
+
+
+class Unfinished(TagwiseError):  # noqa: N818 - it says what happened
+    """A corpus whose files were being replaced when the gathering was stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,11 @@ class CorpusRecord:
     digest: str
     """Of the used posts and their files' content, the same on every machine."""
 
+    @property
+    def unit(self) -> str:
+        """What is counted: posts where every source was said to have no pictures."""
+        return "posts" if all(form.get("pictures") == "False" for form in self.forms) else "pictures"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
@@ -72,6 +85,7 @@ class Corpus:
 
         Raises:
             UsageError: The folder is no corpus.
+            Unfinished: A gathering was stopped while it replaced the files.
             TagwiseError: It was written by another version of Tagwise, or is damaged.
         """
         marker = folder / MARKER
@@ -81,6 +95,10 @@ class Corpus:
             )
         plain = read_json(marker)
         version = plain.get("version") if isinstance(plain, dict) else None
+        if version == UNFINISHED:
+            raise Unfinished(
+                f"{folder} is half-written: its gathering was stopped; give the same tagwise gather command again."
+            )
         if version != VERSION:
             raise TagwiseError(
                 f"{marker} is of version {version}, this Tagwise reads {VERSION}; gather the corpus again."

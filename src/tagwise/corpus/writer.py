@@ -11,17 +11,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tagwise.base.files import harmless, open_atomically, write_json
 from tagwise.base.settings import to_plain
-from tagwise.corpus.intake import BUCKETS, Verdict
+from tagwise.corpus.intake import BUCKETS, Verdict, stamp_of
 from tagwise.corpus.shards import ShardWriter
 from tagwise.corpus.survey import feed
 from tagwise.corpus.table import MARKER, PICTURES, SKIPPED, TAGS, VERSION, Corpus, CorpusRecord
+from tagwise.pixels.place import PictureRefused, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tagwise.corpus.post import Post
-    from tagwise.pixels.place import Place
 
 _FLUSH_ROWS = 20_000
 
@@ -46,11 +46,15 @@ class CorpusWriter:
         self.notes: Counter[str] = Counter()
 
     def add(self, post: Post, verdict: Verdict) -> None:
-        """Writes one post where its bucket belongs."""
+        """Writes one post where its bucket belongs; a picture that has gone before it is copied is missing."""
+        if verdict.bucket == "used":
+            try:
+                self._use(post, verdict)
+            except PictureRefused as refusal:
+                bucket = "missing" if post.picture is None or stamp_of(post.picture) is None else "damaged"
+                verdict = Verdict(bucket=bucket, reason=refusal.reason)
         if verdict.bucket != "used":
             self._skipped.writerow([harmless(text) for text in (post.key, post.where, verdict.bucket, verdict.reason)])
-        else:
-            self._use(post, verdict)
         self.buckets[verdict.bucket] += 1
 
     def _use(self, post: Post, verdict: Verdict) -> None:

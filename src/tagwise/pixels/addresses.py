@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.progress import printable
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _IN_EXTRA = ("http", "https", "s3", "s3a", "gs", "gcs")  # kinds that tagwise[remote] installs the drivers of
+_HIDDEN = re.compile(r"(?<=://)[^/?#]*@|[?#].*", re.DOTALL)
+_ADDRESS = re.compile(r"\S+://\S+")
 
 
 class NothingThere(UsageError):  # noqa: N818 - it says what happened
@@ -38,11 +42,26 @@ def is_address(name: str) -> bool:
 
 
 def public(address: str) -> str:
-    """An address without the password or the signature in it, for records and messages."""
-    if not address.startswith(("http://", "https://")):
-        return address
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """An address without the login, the query and the fragment in it, for all that people see or pass on.
+
+    Of any kind, ``ftp`` and chains like ``simplecache::https`` too: what stands behind ``?`` is often a signature.
+    A corpus's own tables keep whole addresses, because pictures are read again through them.
+    """
+    return _HIDDEN.sub("", address) if is_address(address) else address
+
+
+def public_key(address: str, met: dict[str, str]) -> str:
+    """A name for what is at an address: the public part, and where that is another's too, a hash of its query.
+
+    Args:
+        address: The whole of it.
+        met: The addresses that were named before, by public part; this one is added.
+    """
+    shown = public(address)
+    if met.setdefault(shown, address) == address:
+        return shown
+    hidden = address.partition("?")[2] or address.partition("#")[2]
+    return f"{shown} {hashlib.sha256(hidden.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 @contextmanager
@@ -95,8 +114,8 @@ def _behind(error: Exception) -> BaseException:
 
 
 def _failure(address: str, error: BaseException) -> NothingThere | Unreachable:
-    name, text = printable(public(address)), str(error).partition(", url=")[0]  # the rest may hold a signature
-    told = f"{type(error).__name__}: {printable(text.replace(address, name))}"
+    name, text = printable(public(address)), str(error).partition(", url=")[0]  # the rest says the address again
+    told = f"{type(error).__name__}: {printable(_ADDRESS.sub(lambda found: public(found[0]), text))}"
     if isinstance(error, FileNotFoundError) or _status(error) == 404:
         return NothingThere(f"There is no {name}; correct the address.")
     # Each cloud's own library has its own error for this: NoCredentialsError, DefaultCredentialsError, ...

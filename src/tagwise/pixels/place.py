@@ -9,7 +9,7 @@ from typing import IO
 
 from tagwise.base.errors import DataRefused
 from tagwise.base.progress import printable
-from tagwise.pixels.addresses import NothingThere, Unreachable, is_address, open_address, reaching
+from tagwise.pixels.addresses import NothingThere, Unreachable, is_address, open_address, public, reaching
 
 MAX_BYTES = 256 * 2**20
 """Size above which a file is refused; checked before it is read."""
@@ -76,7 +76,7 @@ class Place:
                 larger than ``MAX_BYTES``.
             UsageError: fsspec, or what it needs for this address, is not installed.
         """
-        name = printable(str(self))
+        name = printable(public(str(self)))
         try:
             content = self._read(name)
         except (FileNotFoundError, NothingThere) as error:

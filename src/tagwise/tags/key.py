@@ -52,7 +52,7 @@ def split_tags(cell: str | Iterable[Any] | None, separator: str | None = None) -
         hashtags (``#a#b``) come apart; a ``#`` inside a word (``c#``) does not part it.
 
     Raises:
-        DataRefused: The list holds lists or tables instead of tags.
+        DataRefused: The list holds lists or tables instead of tags, or begins with too many brackets to tell.
     """
     if cell is None:
         return []
@@ -73,11 +73,13 @@ def _json_list(text: str) -> list[Any] | None:
         return list(json.loads(text))
     except ValueError:  # a text that happens to begin with a bracket
         return None
+    except RecursionError as error:
+        raise DataRefused("A list of tags is nested too deep; give a flat list of texts.") from error
 
 
 def _text(item: Any) -> str:
     if isinstance(item, (list, tuple, dict)):
-        raise DataRefused(f"A list of tags holds {item!r}; give a flat list of texts.")
+        raise DataRefused(f"A list of tags holds a {type(item).__name__}; give a flat list of texts.")
     return str(item)
 
 

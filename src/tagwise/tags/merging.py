@@ -133,17 +133,25 @@ def resolve_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
         key, target = canonical_key(alias), canonical_key(canonical)
         if not key or not target or direct.setdefault(key, target) != target:
             raise UsageError(f"The alias {alias!r} of {canonical!r} is empty, or has another meaning too; keep one.")
-    return {alias: _end_of_chain(alias, direct) for alias in sorted(direct)}
+    ends: dict[str, str] = {}
+    for alias in sorted(direct):
+        chain = _chain(alias, direct, ends)
+        ends.update(dict.fromkeys(chain, ends.get(chain[-1], chain[-1])))
+    return {alias: ends[alias] for alias in sorted(direct)}
 
 
-def _end_of_chain(alias: str, direct: Mapping[str, str]) -> str:
-    path = [alias]
-    while (following := direct.get(path[-1], path[-1])) != path[-1]:
-        if following in path:
-            cycle = [*path[path.index(following) :], following]
+def _chain(alias: str, direct: Mapping[str, str], ends: Mapping[str, str]) -> list[str]:
+    """From an alias to the first key that has no other meaning, or whose end is known."""
+    chain: dict[str, None] = {alias: None}  # an ordered set
+    key = alias
+    while key not in ends and direct.get(key, key) != key:
+        key = direct[key]
+        if key in chain:
+            names = [*chain]
+            cycle = [*names[names.index(key) :], key]
             raise UsageError(f"The aliases run in a cycle, {' -> '.join(cycle)}; take one of these lines out.")
-        path.append(following)
-    return path[-1]
+        chain[key] = None
+    return [*chain]
 
 
 def fold_plurals(pictures: Mapping[str, int], protected: Iterable[str] = ()) -> dict[str, str]:

@@ -137,6 +137,10 @@ GENTLE = Augment(smallest_area_fraction=0.6, aspect=1.15)
 """Crops for small pictures, which lose too much by the crops of large ones."""
 
 
+VIVID = Augment(smallest_area_fraction=0.35, light=0.4)
+"""Strong crops and light: photos of other places and hours (``bench/photo_search.py``)."""
+
+
 def small_pretraining(**facts: object) -> Plan:
     """Small pictures and nets on one machine: what the quickstart uses.
 

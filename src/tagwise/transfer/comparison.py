@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tagwise.base.errors import DataRefused, Diverged
 from tagwise.base.progress import say
+from tagwise.base.settings import to_plain
 from tagwise.base.views import View
 from tagwise.measure.accuracy import accuracy, class_accuracies, mean_class_accuracy, top_k_right
 from tagwise.measure.intervals import wilson
@@ -109,7 +110,13 @@ def judge_features(arena: Arena, name: str, model: Model, protocol: Literal["knn
 
 
 def judge_training(
-    arena: Arena, name: str, plans: Sequence[Plan], start: Model | None, *, longer: int = 1, title: str | None = None
+    arena: Arena,
+    name: str,
+    plans: Sequence[Plan],
+    start: Model | None,
+    *,
+    variations: Sequence[Callable[[Plan], Plan]] = (),
+    title: str | None = None,
 ) -> Judged:
     """Trains by each plan on a part of the training part, then by the best on all of it.
 
@@ -118,12 +125,12 @@ def judge_training(
         name: Of what is judged.
         plans: Those that the hold-out decides between; on fewer pictures they keep their epochs.
         start: The net to begin from; None: from scratch.
-        longer: The best plan is tried at so many times its length too; 1: it is not.
+        variations: Tried in turn on the best plan so far, and kept where the hold-out likes them better.
         title: What the progress is called; None for silence.
     """
     began = time.monotonic()
     view, classes = plans[0].view, len(arena.target.classes)
-    tried = len(plans) + (longer > 1)
+    tried = len(plans) + len(variations)
     train = arena.train_pictures(view)
     net = None if start is None else start.net
 
@@ -149,10 +156,10 @@ def judge_training(
                 return accuracy(np.concatenate(right))
 
             chosen, hold_out = _best(plans, held_out)
-            if longer > 1:
-                long = replace(chosen, images=longer * chosen.images)
-                found = held_out(long)
-                chosen, hold_out = (long, found) if found > hold_out else (chosen, hold_out)
+            for vary in variations:
+                varied = vary(chosen)
+                found = held_out(varied)
+                chosen, hold_out = (varied, found) if found > hold_out else (chosen, hold_out)
         final = trained(chosen, train, "final run")
     part = arena.target.open_test()
     test = pack_part(part, view, arena.pixels, arena.workers)
@@ -161,6 +168,7 @@ def judge_training(
         "images": chosen.images,
         "rate_per_256": chosen.rate_per_256,
         "weight_decay": chosen.weight_decay,
+        "augment": to_plain(chosen.augment),
     }
     return _judged(arena, name, "train", train, (part, test), scores, hold_out, settings, tried, began)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tagwise.base.settings import difference, to_plain
 from tagwise.base.views import View
 from tagwise.nets.design import Design
 from tagwise.training.models import Model
-from tagwise.training.plans import Plan, fine_tuning, from_scratch
+from tagwise.training.plans import VIVID, Plan, fine_tuning, from_scratch, replace
 from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_training
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
 from tagwise.transfer.targets import Target
@@ -22,7 +23,6 @@ from tagwise.transfer.targets import Target
 FINE_TUNING_RATES = (0.05, 0.15)
 SCRATCH_RATES = (0.3, 0.8)
 LONGER = 4
-"""Times the usual length that the better rate is tried at too, by fine-tuning and by scratch alike."""
 BATCH = 32
 EPOCHS = 20
 LEAST_IMAGES = 4_000
@@ -42,8 +42,8 @@ class Contest:
     """Plans that each model's fine-tuning tries."""
     scratch: list[Plan]
     """Plans that the net from scratch tries."""
-    longer: int = 1
-    """Times its length that the best plan is tried at too."""
+    variations: tuple[Callable[[Plan], Plan], ...] = ()
+    """What the best plan is tried with too, one after the other."""
 
     def hold(self, out: Path, *, overwrite: bool = False) -> Comparison:
         """Scores what is not scored yet, and writes after every score.
@@ -78,11 +78,11 @@ class Contest:
     def _judge(self, name: str, protocol: Protocol) -> Judged:
         if name == SCRATCH:
             title = "training from scratch"
-            return judge_training(self.arena, name, self.scratch, None, longer=self.longer, title=title)
+            return judge_training(self.arena, name, self.scratch, None, variations=self.variations, title=title)
         model = self.models[name]
         if protocol == "train":
             plans, title = self.fine_tuning[name], f"fine-tuning {name}"
-            return judge_training(self.arena, name, plans, model, longer=self.longer, title=title)
+            return judge_training(self.arena, name, plans, model, variations=self.variations, title=title)
         return judge_features(self.arena, name, model, protocol)
 
     def _open(self, out: Path) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Contest:
             "test_digest": target.test_digest,
             "models": {name: model.digest for name, model in self.models.items()},
             "plans": {name: _told(plans) for name, plans in {**self.fine_tuning, SCRATCH: self.scratch}.items()},
-            "longer": self.longer,
+            "variations": [vary.__name__ for vary in self.variations],
             "seed": self.arena.seed,
         }
         if not (out / COMPARISON_FILE).is_file():
@@ -109,6 +109,16 @@ class Contest:
             )
         say(f"{out} is {'continued' if self._left(state) else 'finished'}: it is this very comparison.")
         return state
+
+
+def vivid(plan: Plan) -> Plan:
+    """The plan with stronger crops and light."""
+    return replace(plan, augment=VIVID)
+
+
+def longer(plan: Plan) -> Plan:
+    """The plan at ``LONGER`` times its length."""
+    return replace(plan, images=LONGER * plan.images)
 
 
 def _told(plans: list[Plan]) -> dict[str, Any]:

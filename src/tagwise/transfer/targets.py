@@ -193,6 +193,9 @@ def open_target(
     columns = Columns(picture=picture_column, tags=class_column, separator="none")
     if test is not None and test_fraction is not None:
         raise UsageError("--test and --test-fraction exclude each other; give one.")
+    has_table = path.is_file() or (test is not None and test.is_file())
+    if not has_table and (picture_column is not None or class_column is not None):
+        raise UsageError(f"{path} is no table; leave --class-column and --picture-column away.")
     named = _read_parts(path, columns)
     if test is not None:
         if "test" in named:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from tagwise.corpus.tally import Bin, Part
     from tagwise.pixels.place import Place
 
-CARD_FILES = ("card.json", "card.md", "card.html")
-"""In the order in which they are written."""
-
 _THUMBNAIL = 128
 """Longest side of a picture on the card, pixels."""
 _CHIPS = 12
@@ -60,7 +57,7 @@ def write_card(corpus_folder: Path) -> None:
         TagwiseError: A file cannot be written.
     """
     from tagwise.corpus.card import card_facts
-    from tagwise.corpus.table import Corpus
+    from tagwise.corpus.table import CARD_FILES, Corpus
 
     corpus = Corpus.open(corpus_folder)
     card = card_facts(corpus)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError, unknown
+from tagwise.verbs.planning import refuse_no_workers
 
 if TYPE_CHECKING:
     from tagwise.pages.page import Table
@@ -71,7 +72,8 @@ def compare(
         per_class: Learn from so many labelled pictures of each class, drawn by the seed; the test part stays.
         scratch_design: The rival's net; the first model's where nothing is said.
         epochs: Length of a training in epochs of the training part, by default 20, or as many as make
-            4,000 pictures seen; fine-tuning and scratch also try four times as long.
+            4,000 pictures seen; fine-tuning and scratch also try stronger crops and light, and four
+            times as long.
         seed: Of everything random.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
@@ -85,10 +87,13 @@ def compare(
     from tagwise.nets import find_design
     from tagwise.training.loading import load
     from tagwise.transfer.comparison import Arena
-    from tagwise.transfer.contest import LONGER, Contest, fine_tuning_plans, scratch_plans, usual_epochs
+    from tagwise.transfer.contest import Contest, fine_tuning_plans, longer, scratch_plans, usual_epochs, vivid
     from tagwise.transfer.records import PROTOCOLS
     from tagwise.transfer.targets import open_target
 
+    refuse_no_workers(workers)
+    if by is not None and not by:
+        raise UsageError(f"--by names nothing; give some of {', '.join(PROTOCOLS)}, or leave it away for all.")
     for protocol in by or ():
         if protocol not in PROTOCOLS:
             raise unknown("protocol", protocol, PROTOCOLS, "--by")
@@ -120,7 +125,7 @@ def compare(
         by=tuple(protocol for protocol in PROTOCOLS if protocol in (by or PROTOCOLS)),
         fine_tuning={name: fine_tuning_plans(arena, model, length) for name, model in zip(names, models, strict=True)},
         scratch=scratch_plans(arena, design, models[0].facts.view, length),
-        longer=LONGER,
+        variations=(vivid, longer),
     )
     return CompareResult(folder=out, comparison=contest.hold(out, overwrite=overwrite))
 

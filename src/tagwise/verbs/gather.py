@@ -15,7 +15,8 @@ from tagwise.base.settings import difference, digest
 from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
-    from tagwise.corpus.intake import Rules
+    from tagwise.corpus.intake import Rules, Verdict
+    from tagwise.corpus.opt_outs import OptOuts
     from tagwise.corpus.readers import Source
     from tagwise.corpus.table import Corpus, CorpusRecord
 
@@ -34,7 +35,7 @@ class GatherResult:
         record, buckets = self.record, self.record.buckets
         left_out = ", ".join(f"{count:,} {bucket}" for bucket, count in buckets.items() if count and bucket != "used")
         lines = [
-            f"{buckets['used']:,} of {record.read:,} pictures are used{f' ({left_out})' if left_out else ''}",
+            f"{buckets['used']:,} of {record.read:,} {record.unit} are used{f' ({left_out})' if left_out else ''}",
             f"{record.tags:,} tags, {record.distinct_tags:,} distinct",
             "commonest: " + ", ".join(f"{printable(tag, 40)} {count:,}" for tag, count in record.commonest_tags),
         ]
@@ -83,7 +84,7 @@ def gather(
         source: Folders of class folders or of pictures with .txt or .json sidecars; CSV, TSV,
             JSONL, Parquet or SQLite tables; tar shards; folders saved by Hugging Face datasets; globs
             and addresses of them. Of several, the n-th one's keys begin with ``n/``.
-        out: The corpus: a new or empty folder.
+        out: The corpus: a new or empty folder, or a corpus, in which only the corpus's own files are replaced.
         picture_column: Column of the pictures' paths or bytes, where a table leaves it open.
         tags_column: Column of the tags, where a table leaves it open.
         separator: What stands between two tags of a cell; ``none``: a cell is one tag.
@@ -102,7 +103,7 @@ def gather(
             whole, chosen by hashes of their keys: with more pictures later, new ones alone are decoded.
         pack: Copy the pictures into the corpus, as tar shards with their tags.
         max_skipped_fraction: Share of the pictures, 0 to 1, that may be damaged, missing or duplicate.
-        overwrite: Gather anew what was gathered from other sources.
+        overwrite: Gather what was gathered from other sources; what has not changed is not looked at again.
         workers: Threads, 1 or more; by default one for each processor.
 
     Returns:
@@ -115,6 +116,7 @@ def gather(
     """
     from tagwise.corpus.gathering import Gathering, posts_of
     from tagwise.corpus.intake import Rules
+    from tagwise.corpus.opt_outs import OptOuts
     from tagwise.corpus.readers import open_source
     from tagwise.corpus.readers.tables import Columns
     from tagwise.corpus.survey import survey_posts
@@ -143,30 +145,34 @@ def gather(
         raise UsageError("There is nothing to gather; give a folder of pictures or a table.")
     for line in (line for opened in sources for line in opened.described()):
         say(line)
-    rules = Rules(
-        opted_out=frozenset(read_lines(opt_out, "--opt-out")) if opt_out else frozenset(),
-        licences=frozenset(licence.casefold() for licence in licences) if licences else None,
-    )
-    told, decoded = _told(rules, decode, pack, max_skipped_fraction), _decoded(decode)
+    opt_outs = OptOuts(read_lines(opt_out, "--opt-out") if opt_out else ())
+    rules = Rules(licences=frozenset(licence.casefold() for licence in licences) if licences else None)
+    decoded = _decoded(decode)
     with _claimed(out):
-        survey = survey_posts(posts_of(sources), rules, decoded)
-        before = _before(out, sources, told, survey.digest, overwrite)
-        if before is not None and (before.record.source_digest, before.record.rules) == (survey.digest, told):
-            say(f"{out} is already gathered from these sources; nothing to do{_complete(out)}.")
-            return GatherResult(folder=out, record=before.record, already=True)
+        survey = survey_posts(posts_of(sources, opt_outs), rules, decoded, workers)
+        told = _told(opt_outs, rules, decode, pack, max_skipped_fraction)
+        if unmet := opt_outs.unmet():
+            say(f"{len(unmet):,} of {len(opt_outs.lines):,} lines of {opt_out} match no owner and no key: {unmet[0]}")
+        before = _before(out, overwrite)
+        if before is not None and not overwrite:
+            _refuse_other_sources(before, sources)
+            if (before.record.source_digest, before.record.rules) == (survey.digest, told):
+                say(f"{out} is already gathered from these sources; nothing to do{_complete(out)}.")
+                return GatherResult(folder=out, record=before.record, already=True)
+            say(f"{out} is brought up to date: what has changed since is looked at, the rest is known.")
         gathering = Gathering(
             sources=sources,
+            opt_outs=opt_outs,
             out=out.resolve(),
             survey=survey,
-            rules=replace(rules, decoded_below=survey.decoded_below),
+            rules=replace(rules, decoded_below=survey.decoded_below, known=_known(before, overwrite)),
             told=told,
             packed=pack,
             max_skipped_fraction=max_skipped_fraction,
             workers=workers,
         )
-        record, lock = gathering.carry_out(before)
-        with lock:
-            write_card(out)
+        record = gathering.carry_out()
+        write_card(out)
     return GatherResult(folder=out, record=record, already=False)
 
 
@@ -198,11 +204,11 @@ def _decoded(decode: str) -> int | None:
     return int(decode)
 
 
-def _told(rules: Rules, decode: str, pack: bool, max_skipped_fraction: float) -> dict[str, str]:
+def _told(opt_outs: OptOuts, rules: Rules, decode: str, pack: bool, max_skipped_fraction: float) -> dict[str, str]:
     """The rules as the record keeps them."""
-    opted_out = f"{len(rules.opted_out)} owners and keys, list {digest(sorted(rules.opted_out))}"
+    lines, unmet = opt_outs.lines, opt_outs.unmet()
     return {
-        "opt_out": opted_out if rules.opted_out else "none",
+        "opt_out": f"{len(lines)} lines, {len(unmet)} of them met nowhere, list {digest(lines)}" if lines else "none",
         "licences": "all" if rules.licences is None else ", ".join(sorted(rules.licences)),
         "decode": decode,
         "pack": "yes" if pack else "no",
@@ -212,7 +218,8 @@ def _told(rules: Rules, decode: str, pack: bool, max_skipped_fraction: float) ->
 
 def _complete(out: Path) -> str:
     """Writes the card where an earlier gathering could not; a clause that says so, or nothing."""
-    from tagwise.verbs.card_page import CARD_FILES, write_card
+    from tagwise.corpus.table import CARD_FILES
+    from tagwise.verbs.card_page import write_card
 
     if all((out / name).is_file() for name in CARD_FILES):
         return ""
@@ -220,24 +227,37 @@ def _complete(out: Path) -> str:
     return " but its data card, which is written now"
 
 
-def _before(
-    out: Path, sources: list[Source], told: dict[str, str], source_digest: str, overwrite: bool
-) -> Corpus | None:
-    """The corpus that stands there already, where it came from the same sources."""
-    from tagwise.corpus.table import MARKER, Corpus
+def _before(out: Path, overwrite: bool) -> Corpus | None:
+    """The corpus that stands there already, if it is whole."""
+    from tagwise.corpus.table import MARKER, Corpus, Unfinished
 
-    if overwrite or not (out / MARKER).is_file():
+    if not (out / MARKER).is_file():
         return None
-    corpus = Corpus.open(out)
-    changes = difference(_numbered(corpus.record.forms), _numbered([source.form() for source in sources]))
+    try:
+        return Corpus.open(out)
+    except TagwiseError as error:
+        if overwrite or isinstance(error, Unfinished):
+            return None
+        raise
+
+
+def _known(before: Corpus | None, overwrite: bool) -> dict[str, Verdict]:
+    """The verdicts of a corpus; of one that is to be overwritten they need not be readable."""
+    try:
+        return {} if before is None else before.verdicts()
+    except TagwiseError:
+        if overwrite:
+            return {}
+        raise
+
+
+def _refuse_other_sources(before: Corpus, sources: list[Source]) -> None:
+    changes = difference(_numbered(before.record.forms), _numbered([source.form() for source in sources]))
     if changes:
         raise UsageError(
-            f"{out} was gathered from other sources ({'; '.join(changes)}); "
+            f"{before.folder} was gathered from other sources ({'; '.join(changes)}); "
             "give --overwrite to gather it anew, or another -o."
         )
-    if (corpus.record.source_digest, corpus.record.rules) != (source_digest, told):
-        say(f"{out} is brought up to date: what has changed since is looked at, the rest is known.")
-    return corpus
 
 
 def _numbered(forms: list[dict[str, str]]) -> dict[str, dict[str, str]]:

@@ -22,7 +22,8 @@ from tagwise.verbs.label_trials import (
 
 RULE = (
     "Where no protocol is named, each seed's hold-out chose it. To pay is a gain whose 95 % interval is above 0, to "
-    "cost one below: Student's interval over the seeds, or, of one seed, the paired one over the test pictures."
+    "cost one below; it holds both the chance of the seeds (Student's interval) and that of the test pictures (the "
+    "paired interval), and is for each number of labels by itself."
 )
 
 SPREADS = "Of several seeds: mean ± standard deviation; of one: the test part's 95 % interval."

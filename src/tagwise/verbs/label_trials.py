@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,7 @@ class Spread:
     low: float
     high: float
     interval: tuple[float, float]
-    """At 95 %: Student's of the mean over the seeds; of one seed, the test part's."""
+    """At 95 %: of the mean over other seeds and other test pictures; of one seed, over other test pictures."""
     seeds: int
 
     def told(self, sign: str = "") -> str:
@@ -166,31 +166,32 @@ def _spread(measured: list[tuple[float, float, float]]) -> Spread:
     if sd is None:
         low, high = interval = measured[0][1:]
     else:
-        low, high, interval = mean - sd, mean + sd, mean_interval(values)
+        low, high = mean - sd, mean + sd
+        # All seeds share the test pictures, so their chance does not shrink with more seeds.
+        of_test = max((upper - lower) / 2 for _, lower, upper in measured)
+        half = math.hypot(mean_interval(values)[1] - mean, of_test)
+        interval = mean - half, mean + half
     return Spread(mean=mean, low=low, high=high, interval=interval, seeds=len(measured))
 
 
 def _starts(trials: Sequence[Trial]) -> dict[tuple[int, str], str]:
     """What to call each model, by its place and name.
 
-    At one place of comparisons of several seeds, tags0, tags1 and tags2 are one start, called tags.
-    Where one seed met two of them, they are different models and keep their names.
+    At one place of comparisons of seeds 0, 1 and 2, tags0, tags1 and tags2 are one start, called tags:
+    the number is the seed's. Any others are different models and keep their names.
     """
-    families: dict[tuple[int, str], list[Trial]] = {}
+    seeds: dict[tuple[int, str], set[int]] = {}
     for trial in trials:
-        families.setdefault((trial.place, re.sub(r"[\s._-]*\d+$", "", trial.model)), []).append(trial)
-    models = {family: list(dict.fromkeys(trial.model for trial in members)) for family, members in families.items()}
-    stems = Counter(stem for _, stem in families)
-    starts = {}
-    for (place, stem), members in families.items():
-        names = models[place, stem]
-        one_start = len(names) == 1 or not _side_by_side(members)
-        shared = stem if stem and stems[stem] == 1 else ", ".join(names)
-        for name in names:
-            starts[place, name] = shared if one_start and len(names) > 1 else name
-    return starts
+        seeds.setdefault((trial.place, trial.model), set()).add(trial.seed)
+    stems = {key: _without_seed(key[1], found) for key, found in seeds.items()}
+    sharing: dict[str, list[int]] = {}
+    for (place, _), stem in stems.items():
+        sharing.setdefault(stem, []).append(place)
+    shared = {stem for stem, places in sharing.items() if stem and len(places) > 1 and len(set(places)) == 1}
+    return {key: stem if stem in shared else key[1] for key, stem in stems.items()}
 
 
-def _side_by_side(trials: Sequence[Trial]) -> bool:
-    """Whether a seed met more than one model."""
-    return len({(trial.seed, trial.model) for trial in trials}) > len({trial.seed for trial in trials})
+def _without_seed(name: str, seeds: set[int]) -> str:
+    """The name without the one seed that it ends in; empty if it does not."""
+    match = re.fullmatch(rf"(.*[^\d\s._-])[\s._-]*{min(seeds)}", name) if len(seeds) == 1 else None
+    return match[1] if match else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from tagwise.tags.law_report import LawReport, SampledLaws
     from tagwise.tags.laws import Law
     from tagwise.tags.space import LabelSpace
+
+_FATE_COLUMNS = ("raw", "key", "fate", "counted_as", "label", "times")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +94,8 @@ def labels(
         overwrite: Replace another label space in ``out``.
 
     Raises:
-        UsageError: No corpus, another label space in ``out``, wrong aliases, law or threshold.
+        UsageError: No corpus, another label space in ``out`` or something else beside it, wrong aliases,
+            law or threshold.
         DataRefused: No label is left.
     """
     from tagwise.corpus.table import Corpus
@@ -120,6 +124,7 @@ def labels(
     chosen = choose_threshold(assignment.ids, assignment.offsets, space.counts, law, threshold)
     report = report_laws(assignment.ids, assignment.offsets, space.counts, law, chosen)
     if explain is None:
+        _refuse_foreign(fates_file)
         _save(space, out, overwrite)
         _save_fates(labelling.fates, fates_file)
     return LabelsResult(
@@ -226,6 +231,16 @@ def _save(space: LabelSpace, out: Path, overwrite: bool) -> None:
     space.save(out)
 
 
+def _refuse_foreign(fates_file: Path) -> None:
+    """Whatever is no table of fates is somebody else's, and stays."""
+    if not fates_file.exists():
+        return
+    with suppress(OSError), fates_file.open("rb") as handle:
+        if handle.readline(1000).decode("utf-8", "replace").strip() == ",".join(_FATE_COLUMNS):
+            return
+    raise UsageError(f"{fates_file}, where the fates of the tags go, holds something else; give another -o.")
+
+
 def _save_fates(fates: Fates, path: Path) -> None:
     import csv
     import io
@@ -234,7 +249,7 @@ def _save_fates(fates: Fates, path: Path) -> None:
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("raw", "key", "fate", "counted_as", "label", "times"))
+    writer.writerow(_FATE_COLUMNS)
     columns = (fates.raw, fates.keys, fates.fates, fates.targets, fates.label_ids.tolist(), fates.occurrences.tolist())
     for raw, key, fate, target, label, times in zip(*columns, strict=True):
         writer.writerow((harmless(raw), key, fate, target, "" if label < 0 else label, times))

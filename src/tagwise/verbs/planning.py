@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tagwise.base.errors import UsageError
+
 if TYPE_CHECKING:
     import torch
 
@@ -49,6 +51,8 @@ def make_plan(
     from tagwise.training.plans import replace, with_settings
     from tagwise.training.schedule import REFERENCE_BATCH
 
+    if lr is not None and not lr > 0:
+        raise UsageError(f"--lr is above 0, not {lr:g}.")
     plan = recipe(
         design=start.facts.design if start else find_design(design),
         view=view,
@@ -60,6 +64,16 @@ def make_plan(
     if lr is not None:
         plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
     return with_settings(plan, settings) if settings else plan
+
+
+def refuse_no_workers(workers: int | None) -> None:
+    """Told before the work begins.
+
+    Raises:
+        UsageError: There would be none.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers is 1 thread or more, not {workers}; leave it away for one on each processor.")
 
 
 def choose_view(start: Model | None, resolution: int | None, usual: int) -> View:

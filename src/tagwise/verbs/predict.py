@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable, progress, say
 from tagwise.verbs.lines import read_lines
+from tagwise.verbs.planning import refuse_no_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,8 @@ class PredictResult:
     def __str__(self) -> str:
         if self.written is not None:
             broken = sum(answer.problem is not None for answer in self.answers)
-            return f"{len(self.answers):,} pictures, {broken:,} of them unreadable: {self.written}"
+            pictures = "1 picture" if len(self.answers) == 1 else f"{len(self.answers):,} pictures"
+            return f"{pictures}, {broken:,} unreadable: {self.written}"
         return {"table": _table, "csv": _csv, "jsonl": _jsonl}[self.format](self.answers).rstrip("\n")
 
 
@@ -80,6 +82,7 @@ def predict(
 
     if top < 1 or not 0 <= threshold <= 1:
         raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
+    refuse_no_workers(workers)
     chosen = _chosen_format(format, out)
     pictures = _listed(picture)
     files = [] if out is None else _sidecars(pictures, out) if chosen == "txt" else [out]

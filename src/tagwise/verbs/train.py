@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tagwise.base.durations import parse_images
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
-from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan
+from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_no_workers
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def train(
     from tagwise.transfer.finetune import train_classes
     from tagwise.transfer.targets import open_target, pack_part
 
+    refuse_no_workers(workers)
     where = choose_device(device)
     opened = open_target(
         target,

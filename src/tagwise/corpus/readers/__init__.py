@@ -56,7 +56,7 @@ class JoinedSource:
 
     def form(self) -> dict[str, str]:
         """What decides how the source is read, for the record."""
-        return self.parts[0].form() | {"source": self.name, "parts": str(len(self.parts))}
+        return self.parts[0].form() | {"source": self.name}
 
     def described(self) -> list[str]:
         """Lines that tell how the first part is understood, with three samples."""
@@ -104,6 +104,8 @@ def open_source(path: str | Path, columns: Columns | None = None) -> Source:
         raise UsageError(f"{public(name)} matches {found}; write a pattern of one form.")
     [form] = forms
     if form == "shards":
+        for place in places:
+            _refuse_pipe(place)
         return open_shards(public(_absolute(name)), places, columns)
     if form == "pictures":
         base = fixed_part(_absolute(name))
@@ -126,6 +128,7 @@ def _open_one(name: str, columns: Columns) -> Source:
     place = _absolute(name)
     if not is_address(name) and not os.path.exists(place):  # noqa: PTH110 - Path raises on names that are too long
         raise UsageError(f"There is no {name}; the nearest folder that is there is {nearest_folder(place)}.")
+    _refuse_pipe(place)
     form = _form_of(place)
     if form == "shards":
         return open_shards(public(place), [place], columns)
@@ -137,6 +140,12 @@ def _open_one(name: str, columns: Columns) -> Source:
         f"{printable(public(name))} is no {'' if is_address(name) else 'folder, no '}tar shard and no table "
         f"({', '.join(TABLE_SUFFIXES)}); give one of these."
     )
+
+
+def _refuse_pipe(place: str) -> None:
+    """Reading one would wait for its writer, and it can be read only once."""
+    if not is_address(place) and not (os.path.isfile(place) or os.path.isdir(place)):  # noqa: PTH112, PTH113 - long names
+        raise UsageError(f"{printable(place)} is no regular file; give a file that can be read more than once.")
 
 
 def _open_table_at(place: str, columns: Columns) -> Source:
@@ -161,8 +170,8 @@ def _open_joined(name: str, places: list[str], columns: Columns) -> JoinedSource
     for part, place in zip(parts, places, strict=True):
         if part.form()["form"] != first.form()["form"]:
             raise UsageError(
-                f"{public(name)} matches {first.form()['form']} ({printable(places[0])}) and {part.form()['form']} "
-                f"({printable(place)}); write a pattern of one form."
+                f"{public(name)} matches {first.form()['form']} ({printable(public(places[0]))}) and "
+                f"{part.form()['form']} ({printable(public(place))}); write a pattern of one form."
             )
     names = [place.removeprefix(fixed_part(_absolute(name))) for place in places]
     return JoinedSource(name=public(_absolute(name)), parts=parts, names=tuple(names), has_keys=settled.key is not None)

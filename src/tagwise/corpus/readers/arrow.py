@@ -92,7 +92,12 @@ def _class_names(feature: Any) -> list[str] | None:
         return _class_names(feature[0]) if feature else None
     if not isinstance(feature, dict):
         return None
-    return feature.get("names") if feature.get("_type") == "ClassLabel" else _class_names(feature.get("feature"))
+    if feature.get("_type") != "ClassLabel":
+        return _class_names(feature.get("feature"))
+    names = feature.get("names")
+    if not isinstance(names, list | None) or not all(isinstance(name, str) for name in names or ()):
+        raise TypeError(f"the names of its classes are {str(names)[:60]}")
+    return names
 
 
 def _stream_names(path: Path) -> list[str]:
@@ -134,6 +139,8 @@ def _cells(column: Any, classes: list[str] | None) -> list[Any]:
 
 def _named(numbers: list[Any], classes: list[str]) -> list[str]:
     """Class names as tags; -1 and null are no class."""
+    if wrong := [number for number in numbers if not isinstance(number, int | None)]:
+        raise ValueError(f"its classes have names, so that a row needs their numbers, not {str(wrong[0])[:60]!r}")
     return [classes[number] for number in numbers if number is not None and number >= 0]
 
 

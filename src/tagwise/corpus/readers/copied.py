@@ -6,11 +6,14 @@ import os
 import shutil
 import tempfile
 import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable
+from tagwise.corpus.readers.guess import NoPictures
 from tagwise.corpus.readers.tables import Columns, TableSource, open_table
 from tagwise.pixels.addresses import open_address, public
 from tagwise.pixels.place import Place
@@ -44,8 +47,9 @@ class CopiedTable:
 
     def posts(self) -> Iterator[Post]:
         """The table's posts; pictures beside it are beside it at its address."""
-        for post in self.table.posts():
-            yield replace(post, picture=self._beside(post.picture), source=public(self.address))
+        with _named(self.copy, self.address):
+            for post in self.table.posts():
+                yield replace(post, picture=self._beside(post.picture), source=public(self.address))
 
     def _beside(self, picture: Place | bytes | None) -> Place | bytes | None:
         folder = f"{self.copy.parent}{os.sep}"
@@ -66,9 +70,32 @@ def open_copied(address: str, columns: Columns) -> CopiedTable:
         copy = folder / public(address).rpartition("/")[2]
         with open_address(address) as remote, copy.open("wb") as local:
             shutil.copyfileobj(remote, local)
-        source = CopiedTable(address=address, copy=copy, table=open_table(copy, columns))
+        with _named(copy, address):
+            source = CopiedTable(address=address, copy=copy, table=_opened(copy, address, columns))
     except BaseException:
         shutil.rmtree(folder)
         raise
     weakref.finalize(source, shutil.rmtree, folder, ignore_errors=True)
     return source
+
+
+def _opened(copy: Path, address: str, columns: Columns) -> TableSource:
+    """The pictures are not beside the copy, so that the ends of their names alone say which column has them."""
+    try:
+        return open_table(copy, columns)
+    except NoPictures as error:
+        if len(error.columns) != 1:
+            raise UsageError(
+                f"No column of {public(address)} alone names pictures; say with --picture-column which one does."
+            ) from error
+        return open_table(copy, replace(columns, picture=error.columns[0]))
+
+
+@contextmanager
+def _named(copy: Path, address: str) -> Iterator[None]:
+    """Errors name the address: nobody knows the copy."""
+    try:
+        yield
+    except (UsageError, DataRefused) as error:
+        kind = UsageError if isinstance(error, UsageError) else DataRefused
+        raise kind(str(error).replace(str(copy), public(address))) from error

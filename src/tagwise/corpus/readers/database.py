@@ -67,9 +67,10 @@ def _database(path: Path, query: str | None) -> Iterator[sqlite3.Connection]:
         # The rows may be drawn by another thread than the one that opened them, though never by two at once.
         opened = sqlite3.connect(address, uri=True, timeout=_LOCK_SECONDS, check_same_thread=False)
         with closing(opened) as connection:
+            connection.set_authorizer(_allows)
             yield connection
     except (OSError, sqlite3.Error, sqlite3.Warning) as error:
-        wrong_query = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
+        wrong_query = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH)
         if query is not None and (
             isinstance(error, (sqlite3.ProgrammingError, sqlite3.Warning))
             or getattr(error, "sqlite_errorcode", None) in wrong_query
@@ -79,6 +80,11 @@ def _database(path: Path, query: str | None) -> Iterator[sqlite3.Connection]:
             f"{path} cannot be read as SQLite ({printable(str(error))}); close the program that writes it, "
             "or give a whole copy."
         ) from error
+
+
+def _allows(action: int, *_: str | None) -> int:
+    """Another database could be attached for writing, and would be made where there is none."""
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 def _rests(path: Path) -> bool:

@@ -23,7 +23,7 @@ from tagwise.pixels.decode import SUFFIXES
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator, Set
 
 _FEW_SIDECARS = 0.05  # share of the pictures; below it they are stray files in class folders
 _MANY_SIDECARS = 0.5
@@ -40,6 +40,8 @@ class FolderSource:
     """Relative to the root, ``/`` between the parts, sorted."""
     other_files: tuple[str, ...]
     """Visible files whose suffix is no picture's; they are not read."""
+    not_read: tuple[str, ...] = ()
+    """Lines that tell what else was passed over."""
 
     def form(self) -> dict[str, str]:
         """What decides how the source is read, for the record."""
@@ -51,7 +53,7 @@ class FolderSource:
         lines += sample_lines(self.posts())
         if self.other_files:
             lines.append(f"  not read: {len(self.other_files):,} other files, such as {printable(self.other_files[0])}")
-        return lines
+        return [*lines, *self.not_read]
 
     def posts(self) -> Iterator[Post]:
         """One post for each picture; those at the root have no tag."""
@@ -61,7 +63,7 @@ class FolderSource:
             yield Post(key=relative, picture=Place(str(self.path / relative)), tags=tags, source=source)
 
 
-def open_folder(root: Path, columns: Columns, only: Container[str] | None = None) -> FolderSource | SidecarSource:
+def open_folder(root: Path, columns: Columns, only: Set[str] | None = None) -> FolderSource | SidecarSource:
     """Lists a tree: files with a picture's suffix or none; hidden names and linked folders are passed over.
 
     Args:
@@ -74,19 +76,22 @@ def open_folder(root: Path, columns: Columns, only: Container[str] | None = None
             hold sidecars too, of some pictures; or nothing says what the tags are.
         DataRefused: The sidecars are damaged.
     """
-    listed, others = _list_files(root)
+    listed, others, linked = _list_files(root)
     _refuse_tables(root, others)
     pictures = [picture for picture in listed if only is None or picture in only]
     if not pictures:
         shards = next((f"its shards as '{root}/*.tar'" for name in others if name.endswith(".tar")), "a table")
         raise UsageError(f"{root} holds no pictures; give the folder whose subfolders are the tags, or {shards}.")
-    sidecars = find_sidecars(pictures, frozenset(others))
+    not_read = _passed_over("linked folders", linked)
+    if only is not None:
+        not_read = _passed_over(f"of {len(only):,} pictures, hidden or below linked folders", sorted(only - {*listed}))
+    sidecars = find_sidecars(pictures, others)
     sidecars_fraction = len(sidecars) / len(pictures)
     has_classes = any("/" in picture for picture in pictures)
     if sidecars_fraction >= _MANY_SIDECARS or (sidecars and not has_classes):
-        taken = {name for names in find_sidecars(listed, frozenset(others)).values() for name in names}
-        strays = [name for name in others if name.endswith(SIDECAR_SUFFIXES) and name not in taken]
-        return open_sidecars(root, pictures, sidecars, strays, columns)
+        taken = {name for names in find_sidecars(listed, others).values() for name in names}
+        strays = [name for name in others if name.lower().endswith(SIDECAR_SUFFIXES) and name not in taken]
+        return open_sidecars(root, pictures, sidecars, strays, columns, not_read)
     if sidecars_fraction >= _FEW_SIDECARS:
         example = next(iter(sidecars.values()))[0]
         raise UsageError(
@@ -99,21 +104,27 @@ def open_folder(root: Path, columns: Columns, only: Container[str] | None = None
             f"after the tags, or lay a .txt or .json of tags beside each, or give a table of paths and tags."
         )
     refuse_columns(columns, f"{root} has its tags in the folders' names")
-    return FolderSource(path=root, pictures=tuple(pictures), other_files=tuple(others))
+    return FolderSource(path=root, pictures=tuple(pictures), other_files=tuple(others), not_read=not_read)
 
 
-def _list_files(root: Path) -> tuple[list[str], list[str]]:
-    """Pictures and other files below ``root``, each relative and sorted."""
+def _passed_over(what: str, names: list[str]) -> tuple[str, ...]:
+    return (f"  not read: {len(names):,} {what}, such as {printable(names[0])}",) if names else ()
+
+
+def _list_files(root: Path) -> tuple[list[str], list[str], list[str]]:
+    """Pictures, other files and linked folders below ``root``, each relative and sorted."""
     pictures: list[str] = []
     others: list[str] = []
+    linked: list[str] = []
     for folder, subfolders, names in os.walk(root, onerror=_refuse_unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         inside = Path(folder).relative_to(root)
+        linked += [(inside / name).as_posix() for name in subfolders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
         for name in names:
             suffix = Path(name).suffix.lower()
             if not name.startswith(".") and name.lower() not in _OF_THE_SYSTEM:
                 (pictures if suffix in SUFFIXES or not suffix else others).append((inside / name).as_posix())
-    return sorted(pictures), sorted(others)
+    return sorted(pictures), sorted(others), sorted(linked)
 
 
 def _refuse_unreadable(error: OSError) -> NoReturn:

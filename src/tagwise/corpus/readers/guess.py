@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable
+from tagwise.corpus.opt_outs import is_opt_out_name
 from tagwise.pixels.decode import SUFFIXES
-from tagwise.tags.key import canonical_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,18 @@ _BLANK_SEPARATED = "tag_string"  # booru databases: blanks between tags, "_" ins
 _SEPARATORS = ";|,"
 _SAMPLE_ROWS = 1000
 _SAMPLE_BYTES = 16
+
+
+class NoPictures(UsageError):  # noqa: N818 - it says what happened
+    """No column holds pictures or names files that are there.
+
+    Attributes:
+        columns: Those that name pictures which may be elsewhere, by the ends of the names.
+    """
+
+    def __init__(self, message: str, columns: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.columns = columns
 
 
 def first_rows(records: Records) -> Sample:
@@ -67,14 +79,15 @@ def naming_column(sample: Sample, taken: Iterable[str | None]) -> str | None:
 
 def opt_out_column(sample: Sample) -> str | None:
     """The column named opt_out or the like, whatever it holds: a wish to be left alone must not be overlooked."""
-    return next((name for name in sample if canonical_key(name) in ("optout", "optedout")), None)
+    return next(filter(is_opt_out_name, sample), None)
 
 
 def picture_column(records: Records, sample: Sample) -> str:
     """The column that holds pictures, or names files that are there, or else addresses of pictures.
 
     Raises:
-        UsageError: There is none, or more than one.
+        UsageError: There is more than one.
+        NoPictures: There is none.
     """
     path, folder = records.path, records.folder
     found = [name for name, cells in sample.items() if any(_is_picture(folder, cell) for cell in cells)]
@@ -85,9 +98,11 @@ def picture_column(records: Records, sample: Sample) -> str:
         raise UsageError(
             f"In {path} the columns {_listed(found)} all name or hold pictures; choose one with --picture-column."
         )
-    raise UsageError(
+    by_suffix = tuple(name for name, cells in sample.items() if any(map(_ends_as_picture, cells)))
+    raise NoPictures(
         f"No column of {path} holds pictures or names files that are there (looked beside the table for what "
-        f"stands in {_listed(sample)}); put the pictures there or correct the paths."
+        f"stands in {_listed(sample)}); put the pictures there or correct the paths.",
+        by_suffix,
     )
 
 
@@ -174,7 +189,11 @@ def _is_picture(folder: Path, cell: Any) -> bool:
 def _is_address(cell: Any) -> bool:
     if isinstance(cell, dict):
         cell = cell.get("path")
-    return isinstance(cell, str) and "://" in cell and PurePosixPath(cell.split("?")[0]).suffix.lower() in SUFFIXES
+    return isinstance(cell, str) and "://" in cell and _ends_as_picture(cell.split("?")[0])
+
+
+def _ends_as_picture(cell: Any) -> bool:
+    return isinstance(cell, str) and PurePosixPath(cell).suffix.lower() in SUFFIXES
 
 
 def _is_text(cells: list[Any]) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
+from itertools import product
 from pathlib import Path
 
 from tagwise.base.errors import UsageError
 from tagwise.pixels.addresses import is_address, public, reaching
 
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}")
 _WILD = re.compile(r"[*?[]")
 _MAX_SHARDS = 1_000_000
 
@@ -52,16 +54,20 @@ def expand_ranges(pattern: str) -> list[str]:
     """The names of ``shards-{000..012}.tar``, with leading zeros as the first number has them.
 
     Raises:
-        UsageError: A range runs backwards, or stands for more than a million names.
+        UsageError: A range runs backwards, or all together stand for more than a million names.
     """
-    found = _RANGE.search(pattern)
-    if found is None:
-        return [pattern]
-    first, last = int(found[1]), int(found[2])
-    if not first <= last < first + _MAX_SHARDS:
-        raise UsageError(f"The range {found[0]} of {pattern} must run upwards, over at most {_MAX_SHARDS:,} names.")
-    head, tail = pattern[: found.start()], expand_ranges(pattern[found.end() :])
-    return [f"{head}{number:0{len(found[1])}d}{rest}" for number in range(first, last + 1) for rest in tail]
+    pieces = _RANGE.split(pattern)
+    heads, firsts, lasts = pieces[:-1:3], pieces[1::3], pieces[2::3]
+    ranges = [range(int(first), int(last) + 1) for first, last in zip(firsts, lasts, strict=True)]
+    if not all(ranges) or math.prod(map(len, ranges)) > _MAX_SHARDS:
+        raise UsageError(
+            f"The ranges of {public(pattern)} must run upwards, over at most {_MAX_SHARDS:,} names together."
+        )
+    parts = [
+        [f"{head}{number:0{len(first)}d}" for number in numbers]
+        for head, first, numbers in zip(heads, firsts, ranges, strict=True)
+    ]
+    return ["".join((*name, pieces[-1])) for name in product(*parts)]
 
 
 def fixed_part(pattern: str) -> str:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ LONGEST_CELL = 2**24
 
 _DELIMITERS = ",\t;|"
 _SAMPLE_CHARACTERS = 1_000_000
+_SEPARATOR_LINE = re.compile(r"sep=(.)[\r\n]", re.IGNORECASE)
+_LINE_ENDS = re.compile(r"[\r\n]")  # old Macs end lines by a carriage return alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,8 @@ class Records:
     None, numbers and truth values are texts."""
     facts: dict[str, str] = field(default_factory=dict)
     """What else decides how it is read."""
+    rows_are_full: bool = False
+    """Whether every whole row has all cells: one that lacks some was cut short."""
 
 
 def plain(value: Any) -> Any:
@@ -102,6 +107,9 @@ def _shown(cell: Any) -> str:
 def delimited(path: Path, names: tuple[str, ...] | None) -> Records:
     """CSV or TSV, UTF-8 with or without a byte order mark, gzipped where the name ends in ``.gz``.
 
+    A column without a name, as pandas writes its index, is called ``column 1`` by its place. Excel's first line
+    ``sep=;`` says what stands between the cells.
+
     Args:
         path: The file.
         names: Of the columns, where the file has no header line.
@@ -113,8 +121,8 @@ def delimited(path: Path, names: tuple[str, ...] | None) -> Records:
     delimiter = _delimiter(path, names)
     if names is None:
         header = next(_lines(path, delimiter), (0, []))[1]
-        given = tuple(name.strip() for name in header)
-        if any("://" in name or os.path.isfile(path.parent / name) for name in given if name):  # noqa: PTH113 - long names
+        given = tuple(name.strip() or f"column {number}" for number, name in enumerate(header, start=1))
+        if any("://" in name or os.path.isfile(path.parent / name) for name in given):  # noqa: PTH113 - long names
             raise UsageError(
                 f"{path} has no header line: its first row names a picture; put the columns' names above it or "
                 "give them with --column-names."
@@ -134,8 +142,9 @@ def delimited(path: Path, names: tuple[str, ...] | None) -> Records:
                 )
             yield dict(zip(given, row, strict=False))
 
+    facts = {"delimiter": delimiter}
     return Records(
-        path=path, folder=path.parent, form="CSV table", names=given, read=read, facts={"delimiter": delimiter}
+        path=path, folder=path.parent, form="CSV table", names=given, read=read, facts=facts, rows_are_full=True
     )
 
 
@@ -163,9 +172,15 @@ def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     with _opened(path) as handle:
         reader = csv.reader(handle, delimiter=delimiter, strict=True)
         try:
-            yield from ((reader.line_num, row) for row in reader if row)
+            yield from (
+                (reader.line_num, row) for row in reader if row and not _is_separator_line(reader.line_num, row)
+            )
         except csv.Error as error:
             raise DataRefused(f"{path}, line {reader.line_num}: {error}; repair the quotes there.") from error
+
+
+def _is_separator_line(number: int, row: list[str]) -> bool:
+    return number == 1 and len(row) == 2 and row[0].lower() == "sep=" and not row[1]
 
 
 def _delimiter(path: Path, names: tuple[str, ...] | None) -> str:
@@ -173,7 +188,9 @@ def _delimiter(path: Path, names: tuple[str, ...] | None) -> str:
     csv.field_size_limit(LONGEST_CELL)
     with _opened(path) as handle:
         text = handle.read(_SAMPLE_CHARACTERS)
-    header = text.partition("\n")[0]
+    if said := _SEPARATOR_LINE.match(text):
+        return said[1]
+    header = _LINE_ENDS.split(text, 1)[0]
     if "\t" in header and ".tsv" in path.name.lower():
         return "\t"
     if names is None:

@@ -30,7 +30,9 @@ SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 """Of files that are read as shards."""
 
 _TAG_SUFFIXES = (*SIDECAR_SUFFIXES, CLASS_SUFFIX)
-_MAX_SKIPPED_FRACTION = 0.05
+_MAX_UNSAFE_FRACTION = 0.05
+_UNSAFE = "it is a link or no plain file, or its name leads out of the tar"
+_UNSAFE_PICTURE = Written(damage=_UNSAFE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,45 +45,39 @@ class ShardSource:
     """Absolute paths or addresses, sorted."""
     separator: str | None
     """Between two tags of a text; None where no text was met."""
-    skipped: tuple[str, ...]
-    """Names, among the first 1,000 pictures, of links and members that lead out of the tar."""
 
     def form(self) -> dict[str, str]:
         """What decides how the source is read, for the record."""
         chosen = {} if self.separator is None else {"separator": self.separator}
-        return {"source": self.name, "form": "shards", "shards": str(len(self.shards))} | chosen
+        return {"source": self.name, "form": "shards"} | chosen
 
     def described(self) -> list[str]:
         """Lines that tell how the source is understood, with three samples."""
         how, count = told_separator(self.separator), len(self.shards)
         shards = "a tar shard" if count == 1 else f"{count:,} tar shards"
         lines = [f"{printable(self.name)}: {shards} with files of tags beside the pictures{how}"]
-        lines += sample_lines(self.posts())
-        if self.skipped:
-            first = printable(self.skipped[0])
-            lines.append(
-                f"  not read: links and names that lead out of the tar, {len(self.skipped):,} so far, such as {first}"
-            )
-        return lines
+        return [*lines, *sample_lines(self.posts())]
 
     def posts(self) -> Iterator[Post]:
         """One post for each picture, up to the place where a shard is cut or damaged.
+
+        Of a link, or a name that leads out of the tar, the post says so and holds no picture.
 
         Raises:
             DataRefused: A shard is no tar, or cut or damaged, at the byte that is named; a picture's tags do not
                 follow it; after the last post, when more than 5 % of the members are links or lead out of the
                 tar, or of the files of tags are damaged.
         """
-        tally, skipped, pictures = Tally(), list[str](), 0
+        tally, unsafe, pictures = Tally(), list[str](), 0
         for shard in self.shards:
-            for name, picture, written in _read_pictures(shard, tally, skipped):
-                pictures += 1
+            for name, picture, written in _read_pictures(shard, tally, unsafe):
+                pictures += picture is not None
                 yield written.post(name, picture, public(shard), self.separator)
         tally.refuse(self.name)
-        if len(skipped) > _MAX_SKIPPED_FRACTION * (pictures + len(skipped)):
+        if len(unsafe) > _MAX_UNSAFE_FRACTION * (pictures + len(unsafe)):
             raise DataRefused(
-                f"{self.name} holds {len(skipped):,} links or names that lead out of the tar beside {pictures:,} "
-                f"pictures, first {printable(skipped[0])}; put the files themselves in, under relative names."
+                f"{self.name} holds {len(unsafe):,} links or names that lead out of the tar beside {pictures:,} "
+                f"pictures, first {printable(unsafe[0])}; put the files themselves in, under relative names."
             )
 
 
@@ -98,8 +94,8 @@ def open_shards(name: str, shards: Iterable[str], columns: Columns) -> ShardSour
         DataRefused: Nothing can be read, as of a file that is no tar; or the files of tags are damaged.
     """
     refuse_columns(columns, f"{name} has its tags in files beside the pictures", "separator")
-    ordered, tally, skipped = tuple(sorted(shards)), Tally(), list[str]()
-    sample = _sample(ordered, tally, skipped)
+    ordered, tally = tuple(sorted(shards)), Tally()
+    sample = _sample(ordered, tally)
     if not sample:
         raise UsageError(
             f"{name} holds no pictures; give tars of pictures, each followed by a .json or .txt of its tags."
@@ -110,14 +106,14 @@ def open_shards(name: str, shards: Iterable[str], columns: Columns) -> ShardSour
             "each, or unpack it where the folders' names are the tags."
         )
     separator = find_separator(name, sample, tally, columns.separator)
-    return ShardSource(name=name, shards=ordered, separator=separator, skipped=tuple(skipped))
+    return ShardSource(name=name, shards=ordered, separator=separator)
 
 
-def _sample(shards: tuple[str, ...], tally: Tally, skipped: list[str]) -> list[Written]:
+def _sample(shards: tuple[str, ...], tally: Tally) -> list[Written]:
     sample: list[Written] = []
     for shard in shards:
         try:
-            for _, _, written in _read_pictures(shard, tally, skipped):
+            for _, _, written in _read_pictures(shard, tally, []):
                 sample.append(written)
                 if len(sample) == SAMPLED:
                     return sample
@@ -133,13 +129,16 @@ class _Group:
     """Members that follow each other and agree up to the first dot."""
 
     key: str
-    pictures: dict[str, Place | bytes] = field(default_factory=dict)
+    pictures: dict[str, Place | bytes | None] = field(default_factory=dict)
+    """None: a link, or one that leads out of the tar."""
     files: dict[str, bytes | Damage] = field(default_factory=dict)
 
     def add(self, member: Member) -> None:
         stem, suffix = posixpath.splitext(member.name)
         if suffix.lower() in SUFFIXES:
-            self.pictures[member.name] = member.picture()
+            self.pictures[member.name] = member.picture() if member.is_safe else None
+        elif not member.is_safe:
+            self.files[stem + suffix.lower()] = Damage(f"{printable(member.name)}: {_UNSAFE}")
         elif member.size > MAX_BYTES:
             self.files[stem + suffix.lower()] = Damage(f"{printable(member.name)} has more than {MAX_BYTES:,} bytes")
         else:
@@ -159,10 +158,10 @@ class _Group:
         return found
 
 
-def _read_pictures(shard: str, tally: Tally, skipped: list[str]) -> Iterator[tuple[str, Place | bytes, Written]]:
-    """Name, picture and what is written of it."""
+def _read_pictures(shard: str, tally: Tally, unsafe: list[str]) -> Iterator[tuple[str, Place | bytes | None, Written]]:
+    """Name, picture and what is written of it; names of links and what leads out of the tar join ``unsafe``."""
     untagged, strays = set[str](), set[str]()
-    for group in _read_groups(shard, skipped):
+    for group in _read_groups(shard, unsafe):
         if not group.files:
             untagged.add(group.key)
         if not group.pictures:
@@ -173,18 +172,16 @@ def _read_pictures(shard: str, tally: Tally, skipped: list[str]) -> Iterator[tup
                 "write the tar in the order of the names, as tar --sort=name does."
             )
         for name, picture in group.pictures.items():
-            yield name, picture, tally.parse(name, group.files_of(name))
+            yield name, picture, tally.parse(name, group.files_of(name)) if picture is not None else _UNSAFE_PICTURE
 
 
-def _read_groups(shard: str, skipped: list[str]) -> Iterator[_Group]:
+def _read_groups(shard: str, unsafe: list[str]) -> Iterator[_Group]:
     group: _Group | None = None
     for member in read_members(shard):
         folder, base = posixpath.split(member.name)
         if posixpath.splitext(base)[1].lower() not in SUFFIXES.union(_TAG_SUFFIXES):
             continue
-        if not member.is_safe:
-            skipped.append(member.name)
-            continue
+        unsafe += [] if member.is_safe else [member.name]
         key = posixpath.join(folder, base.partition(".")[0])
         if group is None or key != group.key or member.name in group.pictures or member.name in group.files:
             if group is not None:

@@ -1,6 +1,6 @@
 """A file of tags beside each picture: ``cat.txt``, ``cat.caption``, ``cat.json``, or ``cat.jpg.txt`` and the like.
 
-A damaged one leaves its picture without tags; when more than 5 % are damaged, the source is refused.
+A damaged one leaves its picture out, with the reason; when more than 5 % are damaged, the source is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tagwise.corpus.readers.written import (
 from tagwise.pixels.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from tagwise.corpus.post import Post
@@ -51,6 +51,8 @@ class SidecarSource:
     """Files like sidecars, without a picture."""
     separator: str | None
     """Between two tags of a text; None where no text was met."""
+    not_read: tuple[str, ...] = ()
+    """Lines that tell what else was passed over."""
 
     def form(self) -> dict[str, str]:
         """What decides how the source is read, for the record."""
@@ -66,10 +68,10 @@ class SidecarSource:
             lines.append(f"  without tags: {len(without):,} pictures, such as {printable(without[0])}")
         if self.strays:
             lines.append(f"  not read: {len(self.strays):,} without a picture, such as {printable(self.strays[0])}")
-        return lines
+        return [*lines, *self.not_read]
 
     def posts(self) -> Iterator[Post]:
-        """One post for each picture, without tags where it has no sidecar or a damaged one.
+        """One post for each picture, without tags where it has no sidecar or, which it says, a damaged one.
 
         Raises:
             DataRefused: After the last post, when more than 5 % of the sidecars are damaged.
@@ -87,6 +89,7 @@ def open_sidecars(
     sidecars: Mapping[str, tuple[str, ...]],
     strays: Iterable[str],
     columns: Columns,
+    not_read: tuple[str, ...] = (),
 ) -> SidecarSource:
     """Finds out what separates the tags of a tree's sidecars.
 
@@ -103,16 +106,22 @@ def open_sidecars(
         sidecars=sidecars,
         strays=tuple(strays),
         separator=find_separator(str(root), sample, tally, columns.separator),
+        not_read=not_read,
     )
 
 
-def find_sidecars(pictures: Iterable[str], files: Container[str]) -> dict[str, tuple[str, ...]]:
-    """The sidecars of each picture that has any; those that bear its whole name come first and count first."""
+def find_sidecars(pictures: Iterable[str], files: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The sidecars of each picture that has any; those that bear its whole name come first and count first.
+
+    Suffixes fold case, as in tars: cameras write ``IMG_1.JPG`` and ``IMG_1.TXT``.
+    """
+    split = map(os.path.splitext, sorted(files))  # capitals first, so that of a.TXT and a.txt the latter is taken
+    by_name = {stem + suffix.lower(): stem + suffix for stem, suffix in split}
     found = {}
     for picture in pictures:
         bases = dict.fromkeys((picture, os.path.splitext(picture)[0]))  # noqa: PTH122 - texts, and a million of them
-        beside = tuple(base + suffix for base in bases for suffix in SIDECAR_SUFFIXES if base + suffix in files)
-        if beside:
+        names = (by_name.get(base + suffix) for base in bases for suffix in SIDECAR_SUFFIXES)
+        if beside := tuple(name for name in names if name is not None):
             found[picture] = beside
     return found
 
@@ -140,8 +149,8 @@ def _contents(root: Path, names: Iterable[str]) -> dict[str, bytes | Damage]:
     """Suffix to content, of the first file with that suffix."""
     contents: dict[str, bytes | Damage] = {}
     for path in map(root.joinpath, names):
-        if path.suffix not in contents:
-            contents[path.suffix] = _content(path)
+        if path.suffix.lower() not in contents:
+            contents[path.suffix.lower()] = _content(path)
     return contents
 
 

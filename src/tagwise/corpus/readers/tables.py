@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from tagwise.base.errors import DataRefused, UsageError, unknown
 from tagwise.base.progress import printable
+from tagwise.corpus.opt_outs import is_opt_out
 from tagwise.corpus.post import Post
 from tagwise.corpus.readers import guess
 from tagwise.corpus.readers.arrow import dataset, parquet
 from tagwise.corpus.readers.database import sqlite
 from tagwise.corpus.readers.guess import LISTS, WHOLE_CELL
 from tagwise.corpus.readers.records import Records, delimited, json_lines, path_of, text_of
+from tagwise.pixels.addresses import is_address, public_key
 from tagwise.pixels.place import Place
 from tagwise.tags.captions import read_lexicon, words_in
 from tagwise.tags.key import split_tags
@@ -34,8 +36,6 @@ TABLE_SUFFIXES = (
     *(".parquet", *_DATABASE_SUFFIXES),
 )
 """Ends of the names of files that are read as tables."""
-
-_NO_OPT_OUT = ("", "false", "no", "0", "0.0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,10 @@ class TableSource:
         roles = {"owner": chosen.owner, "licence": chosen.licence, "opt-out": chosen.opt_out, "key": chosen.key}
         facts = [
             f"pictures in column {chosen.picture!r}" if chosen.pictures else "no pictures",
-            f"tags in {chosen.tags!r} {between}" if chosen.tags else f"tags from the words of {chosen.caption!r}",
-            *(f"{role} in {name!r}" for role, name in roles.items() if name),
+            f"tags in {chosen.tags!r} {between}"
+            if chosen.tags is not None
+            else f"tags from the words of {chosen.caption!r}",
+            *(f"{role} in {name!r}" for role, name in roles.items() if name is not None),
         ]
         lines = [f"{printable(self.records.path.name)}: {self.records.form} with {printable(', '.join(facts))}"]
         samples = islice((post for post in self.posts() if post.tags), 3)
@@ -110,41 +112,43 @@ class TableSource:
         """
         chosen = self.columns
         roles = (chosen.picture, chosen.tags, chosen.caption, chosen.owner, chosen.licence, chosen.opt_out)
-        wanted = tuple(name for name in (*roles, *self.keys) if name)
+        wanted = tuple(name for name in (*roles, *self.keys) if name is not None)
         met: set[str] = set()
+        addresses: dict[str, str] = {}
         for number, cells in enumerate(self.records.read(wanted), start=1):
-            post = self._row(number, cells)
+            post = self._row(number, cells, addresses)
             # The datasets library keeps no folders: 1.jpg of a cat and 1.jpg of a dog are two pictures.
             if isinstance(post.picture, bytes) and chosen.key is None:
                 post = replace(post, key=f"{post.key} (row {number})") if post.key in met else post
                 met.add(post.key)
             yield post
 
-    def _row(self, number: int, cells: dict[str, Any]) -> Post:
+    def _row(self, number: int, cells: dict[str, Any], addresses: dict[str, str]) -> Post:
         try:
-            return self._post(number, cells)
+            return self._post(number, cells, addresses)
         except DataRefused as error:
             raise DataRefused(f"{self.records.path}, row {number}: {error}") from error
         except RecursionError as error:
             raise DataRefused(f"{self.records.path}, row {number}: its lists are nested too deep.") from error
 
-    def _post(self, number: int, cells: dict[str, Any]) -> Post:
+    def _post(self, number: int, cells: dict[str, Any], addresses: dict[str, str]) -> Post:
         chosen = self.columns
         return Post(
-            key=self._key(number, cells),
-            picture=self._picture(cells.get(chosen.picture)) if chosen.picture else None,
+            key=self._key(number, cells, addresses),
+            picture=None if chosen.picture is None else self._picture(cells.get(chosen.picture)),
             tags=tuple(self._tags(cells)),
             owner=text_of(cells, chosen.owner) or None,
             licence=text_of(cells, chosen.licence) or None,
-            opted_out=text_of(cells, chosen.opt_out).casefold() not in _NO_OPT_OUT,
+            opted_out=is_opt_out(text_of(cells, chosen.opt_out)),
             source=self.records.path.as_posix(),
+            damage=self._damage(cells),
         )
 
-    def _key(self, number: int, cells: dict[str, Any]) -> str:
+    def _key(self, number: int, cells: dict[str, Any], addresses: dict[str, str]) -> str:
         picture = self.columns.picture
         candidates = (path_of(cells.get(name)) if name == picture else text_of(cells, name) for name in self.keys)
         written = next(filter(None, candidates), f"row {number}")
-        return written if "://" in written else os.path.normpath(written)
+        return public_key(written, addresses) if is_address(written) else os.path.normpath(written)
 
     def _picture(self, cell: Any) -> Place | bytes:
         content = cell.get("bytes") if isinstance(cell, dict) else cell
@@ -152,6 +156,11 @@ class TableSource:
             return content
         written = path_of(cell)
         return Place(written if "://" in written else str(self.records.folder / written))
+
+    def _damage(self, cells: dict[str, Any]) -> str:
+        column = self.columns.caption if self.columns.tags is None else self.columns.tags
+        is_cut = self.records.rows_are_full and column not in cells
+        return f"its tags are damaged: its row ends before column {column!r}" if is_cut else ""
 
     def _tags(self, cells: dict[str, Any]) -> list[str]:
         chosen = self.columns
@@ -214,14 +223,16 @@ def open_dataset(path: Path, columns: Columns) -> TableSource:
 def _open(records: Records, columns: Columns) -> TableSource:
     _refuse_contradictions(records, columns)
     sample = guess.first_rows(records)
-    picture = (columns.picture or guess.picture_column(records, sample)) if columns.pictures else None
-    owner = columns.owner or guess.named(sample, guess.OWNER_NAMES)
-    licence = columns.licence or guess.named(sample, guess.LICENCE_NAMES)
-    opt_out = columns.opt_out or guess.opt_out_column(sample)
+    picture, owner, licence, opt_out = columns.picture, columns.owner, columns.licence, columns.opt_out
+    if picture is None and columns.pictures:
+        picture = guess.picture_column(records, sample)
+    owner = guess.named(sample, guess.OWNER_NAMES) if owner is None else owner
+    licence = guess.named(sample, guess.LICENCE_NAMES) if licence is None else licence
+    opt_out = guess.opt_out_column(sample) if opt_out is None else opt_out
     tags, separator = columns.tags, columns.separator
     taken = (picture, columns.key, owner, licence, opt_out)
-    if columns.caption is None:
-        tags = tags or guess.tags_column(records.path, sample, taken)
+    if columns.caption is None and tags is None:
+        tags = guess.tags_column(records.path, sample, taken)
     _refuse_unknown(records, (*taken, tags, columns.caption))
     if tags is not None:
         separator = separator or guess.separator(records.path, tags, sample[tags])
@@ -233,7 +244,7 @@ def _open(records: Records, columns: Columns) -> TableSource:
         columns=replace(
             columns, picture=picture, tags=tags, separator=separator, owner=owner, licence=licence, opt_out=opt_out
         ),
-        keys=tuple(name for name in dict.fromkeys(keys) if name),
+        keys=tuple(name for name in dict.fromkeys(keys) if name is not None),
         lexicon={} if columns.lexicon is None else read_lexicon(columns.lexicon),
     )
 
@@ -257,12 +268,8 @@ def _refuse_contradictions(records: Records, columns: Columns) -> None:
 
 
 def _refuse_unknown(records: Records, chosen: tuple[str | None, ...]) -> None:
-    for name in filter(None, chosen):
+    for name in (name for name in chosen if name is not None):
         if name not in records.names:
             raise unknown("column", name, records.names, where=records.path.name)
         if records.names.count(name) > 1:
             raise UsageError(f"{records.path} has two columns named {name!r}; rename one of them.")
-
-
-def _written(value: Any) -> str:
-    return "\t".join(value) if isinstance(value, tuple) else str(value)

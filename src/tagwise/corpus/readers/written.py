@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable
+from tagwise.corpus.opt_outs import is_opt_out, is_opt_out_name
 from tagwise.corpus.post import Post
 from tagwise.corpus.readers.guess import LICENCE_NAMES, LISTS, OWNER_NAMES, WHOLE_CELL
-from tagwise.tags.key import canonical_key, split_tags
+from tagwise.tags.key import split_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,6 @@ _CLEAR = 9  # a form is clear when it has this many texts for each one that spea
 _SIGNS = ",;|"
 _HASHES = "#\N{FULLWIDTH NUMBER SIGN}"
 _TAG_NAMES = ("tags", "tag", "keywords", "hashtags", "labels")
-_REFUSED_OPT_OUTS = ("", "none", "false", "no", "0", "0.0")
 
 
 class Damage(ValueError):  # noqa: N818 - it says what happened
@@ -65,17 +65,25 @@ class Written:
     owner: str | None = None
     licence: str | None = None
     opted_out: bool = False
+    damage: str = ""
+    """Why they cannot be read."""
 
-    def post(self, key: str, picture: Place | bytes, source: str, separator: str | None) -> Post:
+    def post(self, key: str, picture: Place | bytes | None, source: str, separator: str | None) -> Post:
         """The picture with its tags; ``separator`` is None where no text was met, so that each line is a tag."""
+        tags, damage = self.tags, self.damage
+        try:
+            tags = tags or tuple(split_text(self.text, separator or LINES))
+        except DataRefused as error:
+            damage = f"its tags are damaged: {printable(str(error), 80)}"
         return Post(
             key=key,
             picture=picture,
-            tags=self.tags or tuple(split_text(self.text, separator or LINES)),
+            tags=tags,
             owner=self.owner,
             licence=self.licence,
             opted_out=self.opted_out,
             source=source,
+            damage=damage,
         )
 
 
@@ -89,14 +97,14 @@ class Tally:
     """The first damaged picture, with the reason."""
 
     def parse(self, name: str, files: Mapping[str, bytes | Damage]) -> Written:
-        """What the files beside the picture ``name`` say; nothing where they are damaged, which is counted."""
+        """What the files beside the picture ``name`` say; where they are damaged, which is counted, why."""
         self.read += bool(files)
         try:
             return parse(files)
         except Damage as damage:
             self.damaged += 1
             self.first = self.first or f"{printable(name)}: {damage}"
-            return Written()
+            return Written(damage=f"its tags are damaged: {damage}")
 
     def refuse(self, name: str) -> None:
         """Raises DataRefused when more than 5 % of the source ``name`` are damaged."""
@@ -135,7 +143,7 @@ def parse(files: Mapping[str, bytes | Damage]) -> Written:
         is_caption="caption" in facts and not listed and not text,
         owner=_named(facts, OWNER_NAMES),
         licence=_named(facts, LICENCE_NAMES),
-        opted_out=any(_is_opt_out(name, value) for name, value in facts.items()),
+        opted_out=any(is_opt_out_name(name) and is_opt_out(value) for name, value in facts.items()),
     )
 
 
@@ -277,7 +285,3 @@ def _listed(tags: Any) -> tuple[str, ...]:
 def _named(facts: dict[str, Any], names: tuple[str, ...]) -> str | None:
     value = next((facts[name] for name in names if facts.get(name) is not None), None)
     return str(value).strip() or None if isinstance(value, (str, int)) else None
-
-
-def _is_opt_out(name: str, value: Any) -> bool:
-    return canonical_key(name) in ("optout", "optedout") and str(value).casefold() not in _REFUSED_OPT_OUTS
