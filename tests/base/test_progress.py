@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagwise.base.progress import printable, progress, say
+from tagwise.base.progress import fancy, printable, progress, say
 
 SAME = "\0"
 LOOP = (
@@ -121,3 +122,13 @@ def test_work_goes_on_when_the_terminal_is_gone(tmp_path: Path) -> None:
         os.close(ours)
     assert process.returncode == 0
     assert (tmp_path / "result").read_text() == "done"
+
+
+def test_a_terminal_without_rich_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub promises to need torch and numpy alone."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert fancy()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not fancy()

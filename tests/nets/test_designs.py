@@ -68,6 +68,13 @@ def test_free_names_of_the_grammar() -> None:
     )
 
 
+def test_plain_nets_have_as_many_layers_as_their_name() -> None:
+    """Basic blocks of two layers, with stem and classifier."""
+    assert [2 * sum(find_design(f"plain{layers}").depths) + 2 for layers in (18, 34, 50)] == [18, 34, 50]
+    with pytest.raises(UsageError, match="plain101 has no whole blocks"):
+        find_design("plain101")
+
+
 def test_small_nets_keep_all_pixels_in_their_stem() -> None:
     """3x3 stride-1 stem of 32, three stages of two bottlenecks, 64, 128, 256 out, 8 groups."""
     small = find_design("resnext20_8x4d_small")

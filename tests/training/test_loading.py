@@ -102,6 +102,7 @@ def test_the_hash_decides_and_never_the_name(tmp_path: Path) -> None:
     with pytest.raises(TagwiseError, match=r"is damaged or not what its name says: .* not 12fca82f; fetch it again"):
         load(path)
     assert load(path.rename(tmp_path / "own.th")).published is None
+    assert load(foreign(tmp_path / "finetuned-20240512.pth", state_of(SMALL)), design=SMALL).published is None
 
 
 def test_m16_the_published_resnet20_is_known_by_its_hash(real_data: Path, tmp_path: Path) -> None:

@@ -48,9 +48,13 @@ def test_imagenets_folders_are_found_by_their_wordnet_ids() -> None:
         match_classes(names, OUTPUTS)
 
 
-def test_equally_many_unknown_classes_go_by_order_which_is_said() -> None:
-    columns, how = match_classes(("c", "a", "b"), ("x", "y", "z"))
-    assert (columns.tolist(), how) == ([2, 0, 1], "by order, a to x and so on")
+def test_classes_go_by_order_only_where_one_side_has_no_names_which_is_said() -> None:
+    """Clothing and animals may be equally many."""
+    columns, how = match_classes(("c", "a", "b"), ("class 0", "class 1", "class 2"))
+    assert (columns.tolist(), how) == ([2, 0, 1], "by order, a to class 0 and so on")
+    assert match_classes(("0", "1", "2"), ("x", "y", "z"))[0].tolist() == [0, 1, 2]
+    with pytest.raises(DataRefused, match=r"3 of 3 classes \(c, a, b\) are none of the model's 3 outputs .*--classes"):
+        match_classes(("c", "a", "b"), ("x", "y", "z"))
 
 
 def test_numbered_folders_are_ordered_as_numbers() -> None:

@@ -5,6 +5,7 @@ Results never pass through here; they go to stdout.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
@@ -70,8 +71,9 @@ def lead_nowhere(stream: TextIO) -> None:
 
 
 def fancy() -> bool:
-    """Whether stderr is a terminal that may be redrawn."""
-    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    """Whether stderr is a terminal that may be redrawn, and there is what redraws it: the hub has torch alone."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return not plain and sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
 
 
 class Ticker:

@@ -100,7 +100,7 @@ def _depths(name: str, words: dict[str, str]) -> tuple[str, tuple[int, ...]]:
     basic = words["family"] == "plain" or (words["family"] == "resnet" and small_or_shallow)
     stages = 3 if words["form"] else 4
     block, step = ("basic", 2 * stages) if basic else ("bottleneck", 3 * stages)
-    if not words["form"] and layers in _DEPTHS and (basic or layers > 34):
+    if not words["form"] and layers in _DEPTHS and basic == (layers <= 34):
         return block, _DEPTHS[layers]
     blocks, rest = divmod(layers - 2, step)
     if rest or blocks < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,10 +91,10 @@ def _of_others(
     from tagwise.nets.layouts import read_state, to_canonical
 
     sha256 = sha256_of_file(path)
-    promised = re.search(r"-([0-9a-f]{8})\.\w+$", path.name)
-    if promised and not sha256.startswith(promised[1]):
+    promised = next((row.sha256_prefix for row in WEIGHTS if row.file == path.name), "")
+    if not sha256.startswith(promised):
         raise TagwiseError(
-            f"{path} is damaged or not what its name says: its SHA-256 begins with {sha256[:8]}, not {promised[1]}; "
+            f"{path} is damaged or not what its name says: its SHA-256 begins with {sha256[:8]}, not {promised}; "
             "fetch it again, or rename it."
         )
     row = weights_of(sha256)

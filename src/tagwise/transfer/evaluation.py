@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from tagwise.transfer.features import score
 from tagwise.transfer.targets import MAX_UNREADABLE_FRACTION, Part
 
 TOP = 5
+_NUMBERED = re.compile(r"(class )?\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ def match_classes(names: Sequence[str], outputs: Sequence[str]) -> tuple[NDArray
 
     Returns:
         Positions among the outputs, and how they were found, in words: by name, by WordNet id for
-        ImageNet's classes, or, where no name is known and there are equally many, by order.
+        ImageNet's classes, or, where either side has numbers for names and there are equally many, by order.
 
     Raises:
         DataRefused: Some of the classes, or all, are none of the model's.
@@ -73,9 +75,9 @@ def match_classes(names: Sequence[str], outputs: Sequence[str]) -> tuple[NDArray
             return np.array(found, np.int64), how
         if len(unknown) < len(names):
             raise DataRefused(_misfit(unknown, names, outputs))
-    if len(names) != len(outputs):
+    numbers, nameless = all(name.isdecimal() for name in names), all(_NUMBERED.fullmatch(name) for name in outputs)
+    if len(names) != len(outputs) or not (numbers or nameless):
         raise DataRefused(_misfit(names, names, outputs))
-    numbers = all(name.isdecimal() for name in names)
     order = sorted(range(len(names)), key=lambda index: int(names[index]) if numbers else names[index])
     return np.argsort(order), f"by order, {printable(names[order[0]], 40)} to {printable(outputs[0], 40)} and so on"
 
@@ -152,5 +154,5 @@ def _misfit(unknown: Sequence[str], names: Sequence[str], outputs: Sequence[str]
     return (
         f"{len(unknown):,} of {len(names):,} classes ({shown}) are none of the model's {len(outputs):,} outputs "
         f"({', '.join(printable(name, 40) for name in outputs[:3])}, ...); name the folders as the outputs are named, "
-        "or give a model of these classes."
+        "give --classes, the outputs' true names in their order, or a model of these classes."
     )
