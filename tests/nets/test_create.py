@@ -133,3 +133,12 @@ def test_m24_impossible_sizes_are_refused() -> None:
         create_model("resnet18", num_classes=0)
     with pytest.raises(UsageError, match="at least 1 input channel"):
         create_model("resnet18", in_chans=0)
+
+
+@pytest.mark.parametrize("setting", [{"shortcut": "pad_end"}, {"stem_pool": "ceil"}, {"strides": (1, 1, 1, 1)}])
+def test_m15_published_weights_are_not_put_into_a_net_that_computes_something_else(
+    shelf: dict[str, torch.Tensor], setting: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match=f"would compute something else with another {next(iter(setting))}"):
+        create_model("resnest14", pretrained=True, **setting)
+    assert create_model("resnest14", pretrained=True, stochastic_depth=0.1, output_stride=16).design.output_stride == 16

@@ -556,3 +556,14 @@ def test_m20_two_readings_never_share_tensors(real_data: Path) -> None:
     first, second = (read_state(real_data / "weights/resnet20-12fca82f.th") for _ in range(2))
     first["conv1.weight"].zero_()
     assert second["conv1.weight"].any()
+
+
+def test_sparse_and_sick_tensors_are_refused_when_they_are_read(tmp_path: Path) -> None:
+    state = {"layer1.0.conv1.weight": torch.zeros(4, 4).to_sparse()}
+    torch.save(state, tmp_path / "sparse.pth")
+    with pytest.raises(TagwiseError, match=r"layer1\.0\.conv1\.weight is sparse or quantised"):
+        read_state(tmp_path / "sparse.pth")
+    sick = build(find_design("resnet8_cifar"), num_classes=3).state_dict()
+    sick["layer2.0.bn1.bias"][1] = torch.nan
+    with pytest.raises(TagwiseError, match=r"1 hold numbers that are not finite \(layer2\.0\.bn1\.bias\)"):
+        to_canonical(sick, find_design("resnet8_cifar"))

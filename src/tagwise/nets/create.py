@@ -20,6 +20,11 @@ from tagwise.nets.weights import Weights, find_weights, load_weights
 
 N = TypeVar("N", bound=Backbone)
 
+_SAME_FUNCTION = {
+    *("dilation_rule", "attention_norm", "zero_init_last"),
+    *("stochastic_depth", "drop_block", "dropout"),
+}
+"""Settings with which a net evaluates published weights as they were meant; dilations go with ``output_stride``."""
 DEFAULT_VIEW = View(resolution=224, resize=256)
 """Of nets without published weights."""
 
@@ -75,6 +80,10 @@ def create_model(
     if isinstance(name_or_design, Design):
         raise UsageError("Weights are published for names, not for a Design; give its name, or pretrained=None.")
     row = find_weights(name_or_design, None if pretrained is True else pretrained)
+    if others := settings.keys() - _SAME_FUNCTION:
+        raise UsageError(
+            f"{row.name} would compute something else with another {min(others)}; leave it away, or pretrained."
+        )
     state = _fitted(load_weights(row), row, in_chans)
     with torch.device("meta"):
         if features_only:

@@ -68,6 +68,8 @@ def strip_wrappers(loaded: Any, where: str = "This state dict") -> dict[str, Ten
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise TagwiseError(f"{where} holds no state dict: {name!r:.60} is a {type(value).__name__}.")
+        if value.layout is not torch.strided or value.is_quantized:
+            raise TagwiseError(f"{where} holds no plain tensors: {name:.60} is sparse or quantised; save it dense.")
     while (stripped := _without_prefix(state)) is not None:
         state = stripped
     return dict(state)

@@ -155,6 +155,8 @@ def _misfits(
         f"{name} is {tensor.dtype}" for name, tensor, _ in both if tensor.is_floating_point() == name.endswith(_COUNTER)
     ]:
         yield f"{len(kinds):,} hold another kind of number ({_first(kinds)})"
+    if sick := [name for name, tensor, _ in both if not tensor.is_meta and not bool(tensor.isfinite().all())]:
+        yield f"{len(sick):,} hold numbers that are not finite ({_first(sick)})"
 
 
 def _first(names: Sequence[str]) -> str:
