@@ -150,6 +150,24 @@ def fuzz_table() -> str:
     return f"{found['cases']:,} cases of {len(found['outcomes'])} kinds: {told}."
 
 
+def largest_table() -> str:
+    """Memory of the largest net."""
+    record = read_record("largest")
+    if record is None:
+        return "Not measured yet."
+    found = record["results"]
+    lines = ["| file | own memory at most, GB | mapped file at most, GB | seconds to load | to answer |"]
+    lines += ["|---|---:|---:|---:|---:|"]
+    lines += [
+        f"| {title} | {entry['own_peak_gb']:.2f} | {entry['mapped_peak_gb']:.2f} | {entry['load_seconds']} "
+        f"| {entry['answer_seconds']} |"
+        for title, entry in found["files"].items()
+    ]
+    limit = f"The limit, twice the bytes of its parameters in bfloat16, is {found['limit_gb']:.2f} GB"
+    told = f"{limit}; on {machine(record)}."
+    return "\n".join([*lines, "", told])
+
+
 def start_up_table() -> str:
     """How long the command line takes to answer."""
     record = read_record("start_up")
@@ -181,6 +199,7 @@ def pages() -> dict[Path, str]:
             "photos": photo_table(),
             "curves": curve_sections(),
             "fuzz": fuzz_table(),
+            "largest": largest_table(),
             "start_up": start_up_table(),
         },
     }
