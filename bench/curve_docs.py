@@ -100,8 +100,9 @@ def _facts(record: dict[str, Any]) -> str:
             f"{_labelled_of_all(points)} a class, on average, are all the labelled pictures there are.",
             *([f"Split by the benchmark: {'; '.join(parts)}."] if parts else []),
             f"{clock(60 * record['results']['minutes'])} in all on {machine(record)}: {_times(record)}.",
+            record["results"].get("note", ""),
         ]
-    )
+    ).strip()
 
 
 def _times(record: dict[str, Any]) -> str:
