@@ -27,7 +27,8 @@ from tagwise.measure.accuracy import accuracy, top_k_right
 from tagwise.training.loading import load
 from tagwise.transfer.features import embed
 from tagwise.transfer.linear import linear_scores
-from tagwise.transfer.targets import open_target, pack_part
+from tagwise.transfer.opening import open_target
+from tagwise.transfer.targets import pack_part
 
 CROPS = "augment.smallest_area_fraction=0.35"
 LIGHT = "augment.light=0.4"

@@ -20,8 +20,8 @@ from tagwise.base.devices import choose_device
 from tagwise.base.settings import to_plain
 from tagwise.transfer.comparison import Arena, judge_training
 from tagwise.transfer.drawn import EPOCHS, drawn_scratch
+from tagwise.transfer.opening import open_target
 from tagwise.transfer.records import SCRATCH, Comparison
-from tagwise.transfer.targets import open_target
 from tagwise.verbs.sections import best_gain
 
 LONG_EPOCHS = 2 * EPOCHS

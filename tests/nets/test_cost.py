@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tagwise.base.errors import UsageError
 from tagwise.nets import build, count_macs, count_parameters, find_design
-from tagwise.nets.cost import Costs, count_activations, count_costs
+from tagwise.nets.cost import Costs, count_costs
 from tagwise.nets.cost_table import _table, costs_of, sights
 from tagwise.nets.designs import DESIGNS
 
@@ -227,7 +227,7 @@ def test_activations_are_what_hooks_on_a_real_net_see(name: str, side: int) -> N
             module.register_forward_hook(see)
     with torch.inference_mode():
         net(torch.zeros(1, 3, side, side))
-    assert count_activations(find_design(name), side, side, 10) == sum(seen)
+    assert count_costs(find_design(name), side, side, 10).activations == sum(seen)
 
 
 @pytest.mark.parametrize(("name", "side"), [("resnet20_cifar", 32), ("resnext50_32x4d", 64), ("seresnet50", 64)])

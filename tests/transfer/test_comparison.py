@@ -23,7 +23,8 @@ from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_tra
 from tagwise.transfer.finetune import train_classes
 from tagwise.transfer.knn import NEIGHBOURS
 from tagwise.transfer.linear import PENALTIES
-from tagwise.transfer.targets import Part, Pictures, Target, open_target
+from tagwise.transfer.opening import open_target
+from tagwise.transfer.targets import Part, Pictures, Target
 from tests.training.tiny import CPU, DESIGN, tiny_plan
 from tests.transfer.conftest import Fill
 

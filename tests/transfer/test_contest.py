@@ -17,8 +17,9 @@ from tagwise.transfer import comparison
 from tagwise.transfer import contest as contests
 from tagwise.transfer.comparison import Arena
 from tagwise.transfer.contest import Contest
+from tagwise.transfer.opening import open_target
 from tagwise.transfer.records import COMPARISON_FILE
-from tagwise.transfer.targets import Part, open_target, pack_part
+from tagwise.transfer.targets import Part, pack_part
 from tests.training.tiny import CPU, DESIGN, tiny_plan
 from tests.transfer.conftest import Fill
 

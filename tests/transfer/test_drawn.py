@@ -17,7 +17,7 @@ from tagwise.nets import find_design
 from tagwise.training.plans import small_pretraining
 from tagwise.transfer.comparison import Arena
 from tagwise.transfer.drawn import EPOCHS, drawn_scratch
-from tagwise.transfer.targets import open_target
+from tagwise.transfer.opening import open_target
 from tagwise.verbs import quickstart
 from tests.transfer.conftest import Fill
 

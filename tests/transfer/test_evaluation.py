@@ -17,7 +17,8 @@ from tagwise.nets.label_sets import class_names, synsets
 from tagwise.pixels.decode import decode, fit
 from tagwise.training.models import Model, ModelFacts
 from tagwise.transfer.evaluation import forms, judge_classifier, match_classes
-from tagwise.transfer.targets import Part, open_labelled
+from tagwise.transfer.opening import open_labelled
+from tagwise.transfer.targets import Part
 from tests.training.tiny import CPU, DESIGN, VIEW
 from tests.transfer.conftest import Fill
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.views import View
-from tagwise.transfer.targets import Part, Target, open_target, pack_part, stratified_folds
+from tagwise.transfer.opening import open_target
+from tagwise.transfer.targets import Part, Target, pack_part, stratified_folds
 from tests.transfer.conftest import Fill
 
 VIEW = View(resolution=8, resize=8)

@@ -57,15 +57,6 @@ def count_macs(design: Design, height: int, width: int, num_classes: int = 1000)
     return count_costs(design, height, width, num_classes).macs
 
 
-def count_activations(design: Design, height: int, width: int, num_classes: int = 1000) -> int:
-    """Numbers given by the convolutions, norms and linear layers for one RGB picture.
-
-    Pools, sums and gates are not counted, and ReLUs write over what the norm gave. It is 0.8 to 1.0
-    times what autograd keeps of a picture in a training.
-    """
-    return count_costs(design, height, width, num_classes).activations
-
-
 def count_costs(design: Design, height: int, width: int, num_classes: int = 1000) -> Costs:
     """All of a net's costs for one RGB picture of ``height`` x ``width`` pixels, in one pass."""
     net = _meta_net(design, num_classes).eval()

@@ -88,8 +88,8 @@ def compare(
     from tagwise.training.loading import load
     from tagwise.transfer.comparison import Arena
     from tagwise.transfer.contest import Contest, fine_tuning_plans, longer, scratch_plans, usual_epochs, vivid
+    from tagwise.transfer.opening import open_target
     from tagwise.transfer.records import PROTOCOLS
-    from tagwise.transfer.targets import open_target
 
     refuse_no_workers(workers)
     if by is not None and not by:

@@ -128,7 +128,7 @@ def evaluate(
     from tagwise.base.devices import choose_device
     from tagwise.training.loading import load
     from tagwise.transfer.evaluation import forms, judge_classifier, match_classes
-    from tagwise.transfer.targets import open_labelled
+    from tagwise.transfer.opening import open_labelled
 
     if batch < 1:
         raise UsageError(f"--batch is 1 or more, not {batch}.")

@@ -190,8 +190,8 @@ def _compare(out: Path, seed: int, device: str | None) -> Comparison:
     from tagwise.transfer.comparison import Arena
     from tagwise.transfer.contest import Contest, fine_tuning_plans
     from tagwise.transfer.drawn import drawn_scratch
+    from tagwise.transfer.opening import open_target
     from tagwise.transfer.records import PROTOCOLS
-    from tagwise.transfer.targets import open_target
 
     say(f"\n$ tagwise compare {out / 'target'} --model {out / 'natural'} {out / 'sqrt'} -o {out / 'comparison'}")
     say("(scratch has the net, schedule and length that bench/scratch_search.py found best)")

@@ -78,7 +78,8 @@ def train(
     from tagwise.training.plans import fine_tuning, from_scratch
     from tagwise.training.runs import open_run
     from tagwise.transfer.finetune import train_classes
-    from tagwise.transfer.targets import open_target, pack_part
+    from tagwise.transfer.opening import open_target
+    from tagwise.transfer.targets import pack_part
 
     refuse_no_workers(workers)
     where = choose_device(device)

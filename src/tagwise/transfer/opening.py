@@ -1,0 +1,187 @@
+"""Targets and labelled pictures out of folders and tables; files are compared, no picture is decoded.
+
+Forms: a folder with ``train`` and ``test`` (each a folder a class, ``validation`` or ``val`` may
+stand beside them), a plain folder of class folders, or a table with a column of classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tagwise.base import rng
+from tagwise.base.errors import DataRefused, UsageError
+from tagwise.base.progress import printable, say
+from tagwise.corpus.post import Post
+from tagwise.corpus.readers import open_source
+from tagwise.corpus.readers.tables import Columns, open_table
+from tagwise.pixels.place import Place
+from tagwise.transfer.targets import Part, Target
+
+MAX_SHARED_FRACTION = 0.01
+"""Share of a part's files that may stand among the training pictures too, byte by byte."""
+
+
+def open_target(
+    path: Path,
+    *,
+    test: Path | None = None,
+    test_fraction: float | None = None,
+    picture_column: str | None = None,
+    class_column: str | None = None,
+    seed: int = 0,
+) -> Target:
+    """Reads a target's names and classes; files are compared, no picture is decoded.
+
+    Args:
+        path: A folder or a table.
+        test: The test part, in the form of a class-folder tree or a table, where ``path`` has none.
+        test_fraction: Share of each class to set aside as the test part, where there is none.
+        picture_column: Column of the pictures' paths, where a table leaves it open.
+        class_column: Column of the classes; needed for a table.
+        seed: Decides which pictures are set aside.
+
+    Raises:
+        UsageError: No such target, or its form is not clear.
+        DataRefused: There are fewer than two classes, the parts' classes differ, or more than
+            ``MAX_SHARED_FRACTION`` of a part are copies of training pictures.
+    """
+    columns = Columns(picture=picture_column, tags=class_column, separator="none")
+    if test is not None and test_fraction is not None:
+        raise UsageError("--test and --test-fraction exclude each other; give one.")
+    has_table = path.is_file() or (test is not None and test.is_file())
+    if not has_table and (picture_column is not None or class_column is not None):
+        raise UsageError(f"{path} is no table; leave --class-column and --picture-column away.")
+    named = _read_parts(path, columns)
+    if test is not None:
+        if "test" in named:
+            raise UsageError(f"{path} has a test part of its own; leave --test away.")
+        named["test"] = _read_pictures(test, columns)
+    classes = tuple(sorted({name for _, name in named["train"]}))
+    if len(classes) < 2:
+        raise DataRefused(f"{path} has {len(classes)} class; a target needs at least two, a folder or value each.")
+    _refuse_other_classes(path, classes, named)
+    parts = {name: _part(name, listed, classes) for name, listed in named.items()}
+    if test_fraction is not None:
+        if "test" in parts:
+            raise UsageError(f"{path} has a test part of its own; leave --test-fraction away.")
+        parts["train"], parts["test"] = _split(parts["train"], test_fraction, seed)
+    _refuse_shared(path, parts)
+    return Target(
+        path.resolve().name, classes, parts["train"], validation=parts.get("validation"), test=parts.get("test")
+    )
+
+
+def open_labelled(
+    path: Path, *, picture_column: str | None = None, class_column: str | None = None
+) -> tuple[tuple[str, ...], Part]:
+    """Labelled pictures to evaluate a finished model on: the test part of a target that has parts, else all.
+
+    Returns:
+        The classes, sorted, and the part; its truth counts them.
+
+    Raises:
+        UsageError: There is no such target, its form is not clear, or it has parts but none for the test.
+        DataRefused: It holds no labelled picture.
+    """
+    test = path / "test"
+    if _has_parts(path) and not test.is_dir():
+        raise UsageError(f"{path} has parts and none is a test; give the folder of the part to evaluate on.")
+    parted = test.is_dir() and any(entry.is_dir() for entry in test.iterdir())
+    columns = Columns(picture=picture_column, tags=class_column, separator="none")
+    listed = _read_pictures(test if parted else path, columns)
+    if not listed:
+        raise DataRefused(f"{path} holds no labelled picture; give a folder of class folders, or a table.")
+    classes = tuple(sorted({name for _, name in listed}))
+    return classes, _part("test", listed, classes)
+
+
+def _read_parts(path: Path, columns: Columns) -> dict[str, list[tuple[Path, str]]]:
+    if not _has_parts(path):
+        return {"train": _read_pictures(path, columns)}
+    folders = {"train": path / "train", "test": path / "test"}
+    folders["validation"] = path / ("val" if (path / "val").is_dir() else "validation")
+    return {name: _read_pictures(folder, columns) for name, folder in folders.items() if folder.is_dir()}
+
+
+def _has_parts(path: Path) -> bool:
+    """Whether ``train`` is a part, not the class of vehicles."""
+    train = path / "train"
+    return train.is_dir() and ((path / "test").is_dir() or any(entry.is_dir() for entry in train.iterdir()))
+
+
+def _read_pictures(path: Path, columns: Columns) -> list[tuple[Path, str]]:
+    """Pictures with their class; those of a folder tree have the first folder's name."""
+    if path.is_file():
+        if columns.tags is None:
+            raise UsageError(f"{path} is a table; give --class-column, the column that holds the classes.")
+        posts = [post for post in open_table(path, columns).posts() if post.tags]
+        named = [post for post in posts if post.picture != Place(str(path.parent))]
+        if len(named) < len(posts):
+            say(f"{len(posts) - len(named):,} rows of {printable(path.name)} name no picture and are passed over.")
+        # A cell is one class, even where it looks like the glued tags that the reader has split.
+        return [(_file(post), "".join(post.tags)) for post in named]
+    return [(_file(post), post.tags[0]) for post in open_source(path, Columns()).posts() if post.tags]
+
+
+def _file(post: Post) -> Path:
+    place = post.picture
+    if not isinstance(place, Place) or place.length is not None or place.remote:
+        raise UsageError(
+            f"The picture {printable(post.key)} of {post.source} is no file of its own on this machine; a target is "
+            "read from files: unpack it into class folders, or beside a table."
+        )
+    return Path(place.path)
+
+
+def _refuse_other_classes(path: Path, classes: tuple[str, ...], named: dict[str, list[tuple[Path, str]]]) -> None:
+    for part, listed in named.items():
+        there = {name for _, name in listed}
+        for what, names in (("which train lacks", there - set(classes)), ("missing from it", set(classes) - there)):
+            if names:
+                shown = ", ".join(printable(name, 40) for name in sorted(names)[:3])
+                raise DataRefused(
+                    f"The {part} part of {path} differs from train by {len(names)} classes {what} ({shown}); "
+                    "give all parts the same classes."
+                )
+
+
+def _part(name: str, listed: list[tuple[Path, str]], classes: tuple[str, ...]) -> Part:
+    number = {kind: index for index, kind in enumerate(classes)}
+    truth = np.array([number[kind] for _, kind in listed], np.int64)
+    return Part(name=name, paths=tuple(path for path, _ in listed), truth=truth)
+
+
+def _refuse_shared(path: Path, parts: dict[str, Part]) -> None:
+    """Refuses parts that hold the same files: a picture that was learnt from proves nothing."""
+    learnt = set(parts["train"].contents) - {""}
+    for name, part in parts.items():
+        shared = [place for place, content in zip(part.paths, part.contents, strict=True) if content in learnt]
+        if name == "train" or not shared:
+            continue
+        told = (
+            f"{len(shared)} of {len(part):,} {name} pictures of {path} are copies of training pictures, such as "
+            f"{printable(str(shared[0]))}"
+        )
+        if len(shared) > MAX_SHARED_FRACTION * len(part):
+            raise DataRefused(f"{told}; remove them from one of the two.")
+        say(f"{told}; they stay, below {MAX_SHARED_FRACTION:.0%}.")
+
+
+def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
+    if not 0 < test_fraction < 1:
+        raise UsageError(f"--test-fraction is a share between 0 and 1, not {test_fraction}.")
+    generator = rng.stream(seed, "test part")
+    aside = np.zeros(len(part), np.bool_)
+    for kind in np.unique(part.truth):
+        members = generator.permutation(np.flatnonzero(part.truth == kind))
+        aside[members[: round(len(members) * test_fraction)]] = True
+        if not aside[members].any() or aside[members].all():
+            pictures = "1 picture" if len(members) == 1 else f"{len(members)} pictures"
+            raise DataRefused(
+                f"The class of {printable(str(part.paths[members[0]]))} has {pictures} and cannot give "
+                f"{test_fraction:.0%} of them to a test part and keep some; give more pictures, another "
+                "--test-fraction, or --test."
+            )
+    return part.chosen(~aside, "train"), part.chosen(aside, "test")
