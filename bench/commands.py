@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -24,14 +25,25 @@ def link_data(data: Path, folder: Path) -> None:
 
 
 def run_command(line: str, folder: Path) -> dict[str, Any]:
-    """Runs a command of Tagwise in the folder; returns it with its seconds and its JSON."""
+    """Runs a command of Tagwise in the folder; returns it with its seconds, its processor's seconds and its JSON."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}  # this checkout, whatever is installed
     words = [sys.executable, "-m", "tagwise", *shlex.split(line.replace(" ;", " ';'")), "--json"]
-    began = time.monotonic()
+    began, busy = time.monotonic(), children_seconds()
     done = subprocess.run(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     result = json.loads(done.stdout)
     _forget_places(result, folder)
-    return {"command": f"tagwise {line}", "seconds": round(time.monotonic() - began, 1), "result": _short(result)}
+    return {
+        "command": f"tagwise {line}",
+        "seconds": round(time.monotonic() - began, 1),
+        "cpu_seconds": round(children_seconds() - busy, 1),
+        "result": _short(result),
+    }
+
+
+def children_seconds() -> float:
+    """Returns the processor's seconds of all finished child processes and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _short(result: dict[str, Any]) -> dict[str, Any]:

@@ -99,10 +99,16 @@ def _facts(record: dict[str, Any]) -> str:
             f"Seeds {seeds}; {points[0]['rows'][0]['test_pictures']:,} test pictures. "
             f"{_labelled_of_all(points)} a class, on average, are all the labelled pictures there are.",
             *([f"Split by the benchmark: {'; '.join(parts)}."] if parts else []),
-            f"{clock(60 * record['results']['minutes'])} in all on {machine(record)}: {_times(record)}.",
+            f"{clock(60 * record['results']['minutes'])} in all on {machine(record)}{_busy(record)}: {_times(record)}.",
             record["results"].get("note", ""),
         ]
     ).strip()
+
+
+def _busy(record: dict[str, Any]) -> str:
+    """Processor's time, which other work on the same machine does not lengthen."""
+    minutes = record["results"].get("cpu_minutes")
+    return f" ({clock(60 * minutes)} of one core)" if minutes else ""
 
 
 def _times(record: dict[str, Any]) -> str:

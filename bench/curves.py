@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -156,31 +157,37 @@ def main() -> None:
     link_data(arguments.data, folder)
     road = ROADS[arguments.road]
     split = road.prepare(folder) if road.prepare is not None else None
-    steps = [run_command(line, folder) for line in road.once]
+    steps = [_step(line, folder) for line in road.once]
     points = []
     for seed in arguments.seeds:
-        steps += [run_command(line.format(seed=seed), folder) for line in road.pretrain]
+        steps += [_step(line.format(seed=seed), folder) for line in road.pretrain]
         for labels in road.labelled:
             few = "" if labels is None else f"--per-class {labels}"
             line = f"{road.compare.format(seed=seed, few=few)} -o {arguments.road}/comparison-{labels or 'all'}-{seed}"
-            step = run_command(" ".join(line.split()), folder)
+            step = _step(" ".join(line.split()), folder)
             steps.append(step)
             points.append({"seed": seed, "labelled": labels, **_scores(step["result"]["comparison"])})
     record = {
         "split": split,
         "points": points,
-        "commands": [{"command": step["command"], "seconds": _seconds(step)} for step in steps],
-        "minutes": sum(map(_seconds, steps)) / 60,
+        "commands": [{name: step[name] for name in ("command", "seconds", "cpu_seconds")} for step in steps],
+        "minutes": sum(step["seconds"] for step in steps) / 60,
+        "cpu_minutes": sum(step["cpu_seconds"] for step in steps) / 60,
     }
     print(write_record(f"curve_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))
 
 
-def _seconds(step: dict[str, Any]) -> float:
-    """What a command took, as its own result says: a record may be made in several sittings with ``--keep``."""
-    result = step["result"]
-    if "comparison" in result:
-        return sum(row["seconds"] for row in result["comparison"]["rows"])
-    return float(result["scores"]["seconds"] if "scores" in result else step["seconds"])
+def _step(line: str, folder: Path) -> dict[str, Any]:
+    """Runs a command, or reads what an earlier sitting with ``--keep`` wrote of it."""
+    journal = folder / "steps.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+    done = {step["command"]: step for step in map(json.loads, lines)}
+    if f"tagwise {line}" in done:
+        return dict(done[f"tagwise {line}"])
+    step = run_command(line, folder)
+    with journal.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(step) + "\n")
+    return step
 
 
 def _scores(comparison: dict[str, Any]) -> dict[str, Any]:

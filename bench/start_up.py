@@ -7,12 +7,12 @@ machine is busy for all of them; a first round that fills the disk cache is not 
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
 
+from bench.commands import children_seconds
 from bench.record import REPOSITORY, write_record
 
 CONTENDERS = {
@@ -50,20 +50,15 @@ def main() -> None:
 def measured(arguments: tuple[str, ...]) -> tuple[float, float]:
     """Wall and processor seconds of one interpreter."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
-    began, before = time.perf_counter(), _children_seconds()
+    began, before = time.perf_counter(), children_seconds()
     subprocess.run([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - began, _children_seconds() - before
+    return time.perf_counter() - began, children_seconds() - before
 
 
 def spread(values: list[float]) -> dict[str, float]:
     """Median and quartiles."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return {"low_quartile": round(low, 4), "median": round(median, 4), "high_quartile": round(high, 4)}
-
-
-def _children_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
