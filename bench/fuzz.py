@@ -33,9 +33,10 @@ from bench.record import write_record
 from tagwise.base import rng
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable, progress
-from tagwise.corpus.table import SKIPPED, Corpus
+from tagwise.corpus.table import MARKER, SKIPPED, Corpus
 from tagwise.pixels.decode import MAX_PIXELS, decode, measure
 from tagwise.pixels.place import PictureRefused
+from tagwise.pixels.quiet import quiet_libraries
 from tagwise.tags.labelling import build_label_space
 from tagwise.verbs.gather import GatherResult, gather
 
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="one case, whose error comes out; no record is written")
     arguments = parser.parse_args()
-    with _empty_folder() as folder, _quiet_libraries():
+    with _empty_folder() as folder, quiet_libraries():
         faulthandler.enable(sys.stderr)  # a library that crashes takes the whole run with it
         if arguments.only is not None:
             sys.exit(print(kind_of(arguments.only), run(arguments.only, arguments.seed, folder), sep=": "))
@@ -132,7 +133,7 @@ def _gathered(form: str, generator: Generator, folder: Path) -> str:
             result = gather([source], out, **_flags(form, folder, generator), workers=2)
     except (UsageError, DataRefused) as refusal:  # the only two for which bad data are a reason
         _one_clause(str(refusal))
-        assert not out.exists(), "a refusal leaves a corpus"
+        assert not (out / MARKER).exists(), "a refusal leaves a corpus"
         return f"refused, exit code {refusal.exit_code}"
     else:
         _keeps_promises(result, said.getvalue())
@@ -157,7 +158,7 @@ def _keeps_promises(result: GatherResult, said: str) -> None:
         assert line == printable(line, len(line)), f"not printable: {line!r}"
     if "header alone was read" not in record.notes:
         for place in corpus.picture_places():
-            assert _decoded(place.read()) == "read"
+            decode(place)
 
 
 def _flags(form: str, folder: Path, generator: Generator) -> dict[str, Any]:
@@ -217,20 +218,6 @@ def _empty_folder() -> Iterator[Path]:
         finally:
             tempfile.tempdir = None
             os.chdir(started)
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Python still talks on stderr; what libtiff and others write there from C is dropped."""
-    talk, ours = os.dup(2), sys.stderr
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    sys.stderr = os.fdopen(os.dup(talk), "w")
-    try:
-        yield
-    finally:
-        sys.stderr = ours
-        os.dup2(talk, 2)
 
 
 if __name__ == "__main__":

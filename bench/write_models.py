@@ -17,7 +17,7 @@ from tagwise.pages import marks
 from tagwise.pages.markdown import table_lines
 from tagwise.pages.page import Cell, Chart, Table
 from tagwise.pages.svg import COLORS, axes_within, drawings, standalone
-from tagwise.verbs.models import ModelFacts, WeightsFacts, models, short_count
+from tagwise.verbs.models import DesignFacts, WeightsFacts, models, short_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,12 +160,12 @@ def _score(row: WeightsFacts) -> tuple[Cell, ...]:
     return f"{row.top1:g}", top5, row.measured_by, str(row.view)
 
 
-def _design_table(rows: list[ModelFacts]) -> Table:
+def _design_table(rows: list[DesignFacts]) -> Table:
     columns = ("design", "parameters", "mult-adds", "activations", "pixels")
     return Table(columns=columns, rows=[(*_costs(row), row.resolution) for row in rows], numeric=columns[1:4])
 
 
-def _costs(row: ModelFacts) -> tuple[Cell, ...]:
+def _costs(row: DesignFacts) -> tuple[Cell, ...]:
     return row.name, short_count(row.parameters), short_count(row.macs), f"{short_count(row.activation_bytes)}B"
 
 

@@ -86,6 +86,16 @@ def test_help_names_every_verb_on_stdout() -> None:
 
 
 @pytest.mark.parametrize(
+    ("verb", "told"), [("labels", "--deny PATH "), ("train", "--from STR "), ("report", "-o PATH ")]
+)
+def test_help_has_one_name_for_what_python_takes_as_text_or_as_a_path(verb: str, told: str) -> None:
+    said = command(verb, "--help").stdout
+    assert told in said
+    assert "STR|PATH" not in said
+    assert "PATH|STR" not in said
+
+
+@pytest.mark.parametrize(
     "error",
     [
         MemoryError(),

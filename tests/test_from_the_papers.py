@@ -147,4 +147,5 @@ def test_every_repository_of_the_papers_has_its_part() -> None:
         "akamaster's",
         "timm",
         "torchvision",
+        "Out",
     }

@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torchvision
+
+import hubconf
+from tagwise.nets import find_design, find_weights
 from tests.conftest import REPOSITORY
 
 BARE = """
@@ -27,7 +32,7 @@ prefix = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
 file.rename(file.with_name(f"made-{prefix}.pth"))
 row = weights.find_weights("resnet18_swsl")
 published = dataclasses.replace(row, url=f"http://localhost/made-{prefix}.pth")
-weights.WEIGHTS = (published,)
+weights.WEIGHTS = (published, *weights.WEIGHTS)
 net = load("resnet18_swsl", progress=False)
 images = torch.zeros(1, 3, 64, 64)
 print(torch.equal(net.eval()(images), made.eval()(images)), net.view)
@@ -66,9 +71,6 @@ def test_published_weights_come_through_the_hub_with_their_terms(tmp_path: Path)
 
 
 def test_every_entry_is_a_name_of_ours_and_says_what_it_is() -> None:
-    import hubconf
-    from tagwise.nets import find_design, find_weights
-
     entries = {
         name: entry
         for name, entry in vars(hubconf).items()
@@ -76,7 +78,31 @@ def test_every_entry_is_a_name_of_ours_and_says_what_it_is() -> None:
     }
     assert {f"resnext101_32x{width}d_wsl" for width in (8, 16, 32, 48)} <= entries.keys()
     assert {"resnest50", "resnest269", "resnext101_64x4d", "resnet50_swsl"} <= entries.keys()
-    assert len(entries) == 4 + 12 + 4 + 7 + 4
+    assert len(entries) == 4 + 12 + 4 + 7 + 11
     for name, entry in entries.items():
         assert find_design(find_weights(name).design) == find_design(name)
         assert (entry.__name__, entry.__doc__.splitlines()[0].split(",")[0]) == (name, name)
+        assert entry.__doc__.splitlines()[0].endswith(".")
+    assert "82.2 % of ImageNet's validation pictures, CC-BY-NC-4.0" in entries["resnext101_32x8d_wsl"].__doc__
+    assert "imagenet1k_v2 (with pretrained=True), imagenet1k_v1" in entries["resnet50"].__doc__
+
+
+@pytest.mark.parametrize("name", [name for name in torchvision.models.list_models() if hasattr(hubconf, name)])
+def test_torchvisions_weights_are_asked_for_in_its_words(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its own, the best and none, in place of the usual; ``pretrained`` may come without its name."""
+    asked: list[str | bool | None] = []
+
+    def made(name: str, pretrained: str | bool | None) -> None:
+        asked.append(pretrained and find_weights(name, None if pretrained is True else pretrained).name)
+
+    monkeypatch.setattr(hubconf, "create_model", made)
+    entry = getattr(hubconf, name)
+    versions = torchvision.models.get_model_weights(name)
+    for version in versions:
+        entry(weights=version.name)
+    entry(weights="DEFAULT")
+    entry(True)
+    entry()
+    entry(weights=None)
+    wanted = [f"{name}_{version.name.lower()}" for version in (*versions, versions.DEFAULT, versions.DEFAULT)]
+    assert asked == [*wanted, False, None]

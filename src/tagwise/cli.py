@@ -5,17 +5,19 @@ Flags come from the verbs' signatures and docstrings. Results go to stdout, talk
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import json
+import operator
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -91,7 +93,7 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         result = verb(*things, **flags)
         _print(_as_json(result) if json else _shown(str(result)))
 
-    hints = get_type_hints(verb, include_extras=True)
+    hints = {name: _in_words(hint) for name, hint in get_type_hints(verb).items()}
     parameters = [
         _flag(parameter, hints[parameter.name])
         if number or parameter.kind is parameter.KEYWORD_ONLY
@@ -109,6 +111,15 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
     for name, fact in facts.items():
         setattr(command, name, fact)
     return command
+
+
+def _in_words(hint: Any) -> Any:
+    """The hint with the first alone of ``Path | str``: a command line has words, and the help one name for them."""
+    if get_origin(hint) is Sequence:
+        return Sequence[_in_words(get_args(hint)[0])]  # type: ignore[misc]
+    kinds = get_args(hint)
+    second = [kind for kind in kinds if kind in (Path, str)][1:]
+    return functools.reduce(operator.or_, (kind for kind in kinds if kind not in second)) if second else hint
 
 
 def _flag(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:

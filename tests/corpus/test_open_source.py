@@ -316,6 +316,18 @@ def test_tables_at_addresses_are_joined_too(memory: Callable[[str, bytes], str])
     assert [post.tags for post in source.posts()] == [("x", "y")] * 2
 
 
+def test_addresses_that_differ_in_their_query_are_two_pictures_in_two_tables_too(tmp_path: Path) -> None:
+    """And one picture where they do not; what may be a signature is in no key."""
+    for table, number in (("a", 1), ("b", 2), ("c", 1)):
+        (tmp_path / f"{table}.csv").write_text(f"picture,tags\nhttps://site/image.jpg?id={number},x;y\n")
+    source = open_source(f"{tmp_path}/*.csv")
+    first, second, third = (post.key for post in source.posts())
+    assert first == third == "https://site/image.jpg"
+    assert second.startswith("https://site/image.jpg ")
+    assert "id=" not in second
+    assert [post.key for post in source.posts()] == [first, second, third]
+
+
 def test_addresses_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     for address in ("s3://bucket/a.tar", "s3://bucket/*.tar", "gs://bucket/a.csv"):

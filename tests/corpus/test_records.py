@@ -204,6 +204,14 @@ def test_a_locked_database_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
             open_table(path, Columns())
 
 
+def test_text_of_a_database_that_is_no_utf8_is_refused_as_that_of_a_csv_file(tmp_path: Path) -> None:
+    path = write_sqlite(tmp_path / "t.sqlite", ROWS, "one")
+    with closing(sqlite3.connect(path)) as writing, writing:
+        writing.execute("UPDATE one SET tags = CAST(x'636166e9' AS TEXT) WHERE rowid = 20")
+    with pytest.raises(DataRefused, match=r"t\.sqlite, column 'tags': its text is no UTF-8; save it as UTF-8\.$"):
+        facts(open_table(path, Columns(picture="image")))
+
+
 def test_a_database_with_a_log_is_read_without_a_file_being_laid_beside_it(tmp_path: Path) -> None:
     """Closed, SQLite would make the log's files anew; while a program writes it, what stands in the log is read."""
     path = write_sqlite(tmp_path / "t.sqlite", ROWS, "one")

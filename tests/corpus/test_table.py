@@ -180,6 +180,7 @@ def test_a_packed_corpus_needs_its_sources_no_more(
 ) -> None:
     """A new shard is begun where the last is full."""
     monkeypatch.setattr("tagwise.corpus.shards.SHARD_BYTES", 3000)
+    monkeypatch.setattr("tagwise.corpus.arrays.LONGEST_SIDE", 0)
     paths = [draw(tmp_path / f"{level}.png", level) for level in range(5)]
     contents = [path.read_bytes() for path in paths]
     posts = [Post(key=path.name, picture=Place(str(path)), tags=("x",)) for path in paths]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tagwise.nets import Design
 from tagwise.nets.attention import SelectiveKernel, SplitAttention, SqueezeExcitation
-from tagwise.nets.blocks import Bottleneck, Place
+from tagwise.nets.blocks import BlockPlace, Bottleneck
 
 M = TypeVar("M", bound=nn.Module)
 RADIX = (0, 1, 2, 4)
@@ -43,7 +43,7 @@ def spatial(radix: int, cardinality: int) -> nn.Module:
         cardinality=cardinality,
         base_width=32 // cardinality,
     )
-    block = Bottleneck(design, Place(stage=0, in_channels=16))
+    block = Bottleneck(design, BlockPlace(stage=0, in_channels=16))
     return nn.Sequential(OrderedDict(conv=block.conv2, bn0=block.bn2, act=block.act2))
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tagwise.nets import Attention, Design, build, find_design
-from tagwise.nets.blocks import Basic, Bottleneck, PadShortcut, Place, StochasticDepth, last_norm
+from tagwise.nets.blocks import Basic, BlockPlace, Bottleneck, PadShortcut, StochasticDepth, last_norm
 
 TINY: dict[str, Any] = {
     "block": "bottleneck",
@@ -197,8 +197,8 @@ def conv_weights(block: nn.Module) -> int:
 
 def test_a_bottleneck_on_256_channels_has_a_seventeenth_of_two_3x3s() -> None:
     with torch.device("meta"):
-        bottleneck = Bottleneck(find_design("resnet50"), Place(stage=0, in_channels=256))
-        basic = Basic(find_design("resnet34"), Place(stage=2, in_channels=256))
+        bottleneck = Bottleneck(find_design("resnet50"), BlockPlace(stage=0, in_channels=256))
+        basic = Basic(find_design("resnet34"), BlockPlace(stage=2, in_channels=256))
     assert (conv_weights(bottleneck), conv_weights(basic)) == (69_632, 1_179_648)
 
 

@@ -10,27 +10,32 @@ import timm
 import torch
 from timm.data.config import resolve_data_config as resolve_timm_config
 from timm.data.transforms_factory import create_transform
+from torch import nn
 
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.views import View
-from tagwise.nets import FeatureNet, build, create_model, find_design, resolve_data_config
+from tagwise.nets import FeatureNet, build, create_model, find_design, list_models, resolve_data_config
 from tagwise.nets import create as room
-from tagwise.nets.weights import find_weights
+from tagwise.nets.designs import DESIGNS
+from tagwise.nets.weights import WEIGHTS, find_weights
 
 PLANES = (8, 16, 32, 64)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50d"])
-@pytest.mark.parametrize("out_indices", [None, (2, 4), (1, 2)])
-def test_m21_feature_nets_return_timms_maps(name: str, out_indices: tuple[int, ...] | None) -> None:
-    """Same count, channels and reductions; stages beyond the last map are not built; pictures of an odd size."""
+@pytest.mark.parametrize("out_indices", [None, (2, 4), (1, 2), 2, (-4, -2)])
+def test_m21_p22_feature_nets_return_timms_maps(name: str, out_indices: int | tuple[int, ...] | None) -> None:
+    """The same said of them; stages beyond the last map are not built; pictures of an odd size."""
     sizes: dict[str, Any] = {} if out_indices is None else {"out_indices": out_indices}
     theirs: Any = timm.create_model(name, features_only=True, layers=(1, 1, 1, 1), channels=PLANES, **sizes)
-    base = {"base_width": 8} if name == "resnet50d" else {}
+    base: dict[str, Any] = {"base_width": 8} if name == "resnet50d" else {}
     ours = create_model(name, features_only=True, depths=(1, 1, 1, 1), planes=PLANES, **base, out_indices=out_indices)
     assert isinstance(ours, FeatureNet)
-    assert ours.feature_info.channels() == theirs.feature_info.channels()
-    assert ours.feature_info.reduction() == theirs.feature_info.reduction()
+    for question in ("channels", "reduction", "module_name"):
+        assert getattr(ours.feature_info, question)() == getattr(theirs.feature_info, question)()
+    levels = range(len(theirs.feature_info))
+    assert len(ours.feature_info) == len(levels)
+    assert [ours.feature_info[level] for level in levels] == [theirs.feature_info[level] for level in levels]
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(1, 3, 65, 97)
@@ -49,9 +54,20 @@ def test_m21_feature_nets_of_small_and_preactivated_designs_say_what_they_return
     assert create_model("resnet50", features_only=True, output_stride=8).feature_info.reduction() == [2, 4, 8, 8, 8]
 
 
-@pytest.mark.parametrize("out_indices", [(), (5,), (-1,), (1, 7)])
-def test_maps_that_a_net_has_not_are_refused(out_indices: tuple[int, ...]) -> None:
-    with pytest.raises(UsageError, match=r"out_indices are of 0 \(the stem\) to 4"):
+@pytest.mark.parametrize("name", ["resnet18", "resnest14", "resnet20_cifar_preact"])
+def test_p22_maps_are_the_outputs_of_the_modules_that_are_named(name: str) -> None:
+    net = create_model(name, features_only=True).eval()
+    seen: list[torch.Tensor] = []
+    for module in net.feature_info.module_name():
+        net.get_submodule(module).register_forward_hook(lambda *call: seen.append(call[-1].clone()))
+    with torch.inference_mode():
+        maps = net(torch.randn(1, 3, 32, 32))
+    assert all(torch.equal(own, level) for own, level in zip(seen, maps, strict=True))
+
+
+@pytest.mark.parametrize("out_indices", [(), (5,), (-6,), (1, 7), 0, 6])
+def test_maps_that_a_net_has_not_are_refused(out_indices: int | tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"out_indices are of 0 \(the stem\) to 4 .* or of -1 to -5 from the end"):
         create_model("resnet18", features_only=True, out_indices=out_indices)
     with pytest.raises(UsageError, match="features_only=True"):
         create_model("resnet18", out_indices=(1,))
@@ -68,9 +84,78 @@ def test_timms_methods_answer_as_in_timm() -> None:
     torch.testing.assert_close(ours.forward_head(maps, pre_logits=True), theirs.forward_head(maps, pre_logits=True))
     torch.testing.assert_close(ours.embed(images), ours.forward_head(maps, pre_logits=True))
     assert ours.get_classifier() is ours.fc
+    assert (ours.num_features, ours.num_classes) == (theirs.num_features, theirs.num_classes)
     ours.double().reset_classifier(7)
     assert ours.get_classifier().weight.shape == (7, 512)
     assert ours(images.double()).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnest14d"])
+def test_p22_without_classes_the_net_returns_what_timms_does(name: str) -> None:
+    """By create_model, by reset_classifier, and with a classifier again."""
+    theirs: Any = timm.create_model(name, num_classes=0).eval()
+    ours = create_model("resnest14" if name == "resnest14d" else name, num_classes=0).eval()
+    images = torch.randn(2, 3, 64, 64)
+    for classes in (0, 3, 0):
+        for net in (ours, theirs):
+            net.reset_classifier(classes)
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        assert (ours.num_features, ours.num_classes) == (theirs.num_features, theirs.num_classes)
+        assert type(ours.get_classifier()) is type(theirs.get_classifier())
+        ours.load_state_dict(theirs.state_dict())
+        with torch.inference_mode():
+            torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-5)
+    assert isinstance(ours.fc, nn.Identity)
+    assert torch.equal(ours(images), ours.embed(images))
+
+
+def test_p22_timms_words_of_regularisation_mean_the_same() -> None:
+    words: dict[str, Any] = {"drop_rate": 0.1, "drop_path_rate": 0.2}
+    theirs: Any = timm.create_model("resnet18", **words)
+    ours = create_model("resnet18", **words)
+    assert ours.design.dropout == theirs.drop_rate
+    for stage in range(1, 5):
+        for own, other in zip(getattr(ours, f"layer{stage}"), getattr(theirs, f"layer{stage}"), strict=True):
+            assert own.drop.probability == pytest.approx(getattr(other.drop_path, "drop_prob", 0))
+    with pytest.raises(UsageError, match="drop_path_rate is timm's word for stochastic_depth; give one of the two"):
+        create_model("resnet18", drop_path_rate=0.1, stochastic_depth=0.1)
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_p22_unknown_tags_are_refused_with_and_without_weights(pretrained: bool) -> None:
+    name = "resnet50.tv3_in1k"
+    with pytest.raises(RuntimeError, match="Invalid pretrained tag"):
+        timm.create_model(name, pretrained=pretrained)
+    with pytest.raises(
+        UsageError, match=r"no weights 'resnet50.tv3_in1k'; the nearest are resnet50.tv_in1k, resnet50.tv2_in1k"
+    ):
+        create_model(name, pretrained)
+    with pytest.raises(
+        UsageError, match=r"no weights 'resnext5O_32x4d.tv_in1k'; the nearest are resnext50_32x4d.tv_in1k"
+    ):
+        create_model("resnext5O_32x4d.tv_in1k", pretrained)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"filter": "resnest*"},
+        {"filter": ["resnet50", "wide_*"]},
+        {"filter": "resne*", "exclude_filters": "*d"},
+        {"filter": "resne*", "exclude_filters": ["*d", "resnet1*"]},
+        {"filter": ""},
+    ],
+)
+def test_p22_models_are_listed_as_by_timm(asked: dict[str, Any]) -> None:
+    """Of the names that both know; with ``pretrained`` ours are of the weights that timm's tags name."""
+    both = set(timm.list_models()) & DESIGNS.keys()
+    assert set(list_models(**asked)) & both == set(timm.list_models(**asked)) & both
+    rows = {alias: row.name for row in WEIGHTS for alias in row.aliases}
+    theirs = {rows[name] for name in timm.list_models(**asked, pretrained=True) if name in rows}
+    ours = list_models(**asked, pretrained=True)
+    assert set(ours) <= {row.name for row in WEIGHTS}
+    if "exclude_filters" not in asked:  # they fit our names too, where timm has others
+        assert theirs <= set(ours)
 
 
 def test_other_settings_change_the_design_and_unknown_ones_get_the_nearest() -> None:
@@ -102,6 +187,10 @@ def test_m24_deep_stems_take_other_channels_and_feature_nets_weights(
     one = create_model("resnest14", pretrained=True, in_chans=1).eval()
     torch.testing.assert_close(one(grey), net(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
     assert "fitted from RGB to 1 channels" in capsys.readouterr().err
+    bare = create_model("resnest14", True, num_classes=0).eval()
+    assert list(bare.state_dict()) == [key for key in shelf if not key.startswith("fc.")]
+    assert torch.equal(bare(images := grey.expand(-1, 3, -1, -1)), net.embed(images))
+    assert "classifier" not in capsys.readouterr().err
     backbone = create_model("resnest14", pretrained=True, features_only=True, out_indices=(1, 3)).eval()
     maps = backbone(grey.expand(-1, 3, -1, -1))
     for own, index in zip(maps, (0, 2), strict=True):
@@ -118,6 +207,7 @@ def test_views_answer_under_timms_keys(shelf: dict[str, torch.Tensor]) -> None:
     """And timm's create_transform takes the answer."""
     for view in (View(resolution=224, resize=256), View(resolution=160, resize=160, fit="pad")):
         config = resolve_data_config(view)
+        assert config == resolve_data_config({}, model=view)
         theirs = resolve_timm_config({"img_size": 224})  # type: ignore[no-untyped-call]
         assert config.keys() == theirs.keys()
         create_transform(**config)
@@ -125,12 +215,22 @@ def test_views_answer_under_timms_keys(shelf: dict[str, torch.Tensor]) -> None:
     published = resolve_data_config(create_model("resnest14", pretrained=True))
     assert published["input_size"] == (3, 224, 224)
     assert (published["interpolation"], published["crop_pct"]) == ("bicubic", pytest.approx(224 / 256))
-    assert resolve_data_config(create_model("resnet18"))["crop_pct"] == 0.875
+    plain = create_model("resnet18")
+    assert resolve_data_config(plain)["crop_pct"] == 0.875
+    for changes in ({}, {"input_size": (3, 160, 160)}, {"crop_pct": 1.0, "interpolation": "bicubic"}):
+        theirs = resolve_timm_config(changes, model=timm.create_model("resnet18.tv_in1k"))  # type: ignore[no-untyped-call]
+        assert resolve_data_config(changes, model=plain) == theirs
+    with pytest.raises(UsageError, match=r"no key 'crop_pc' in a data config; the nearest .* crop_pct"):
+        resolve_data_config({"crop_pc": 1}, model=plain)
+    with pytest.raises(UsageError, match="of one net or view"):
+        resolve_data_config({})
+    with pytest.raises(UsageError, match="of one net or view"):
+        resolve_data_config(plain, model=plain)
 
 
 def test_m24_impossible_sizes_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least 1 class, not 0; its method embed needs no class"):
-        create_model("resnet18", num_classes=0)
+    with pytest.raises(UsageError, match="1 class or more, or 0 for none, not -1"):
+        create_model("resnet18", num_classes=-1)
     with pytest.raises(UsageError, match="at least 1 input channel"):
         create_model("resnet18", in_chans=0)
 

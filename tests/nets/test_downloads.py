@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import re
@@ -20,8 +21,11 @@ from typing import Any
 import pytest
 
 from tagwise.base.errors import TagwiseError, UsageError
-from tagwise.nets import connections, downloads
+from tagwise.nets import connections, downloads, find_design
 from tagwise.nets.downloads import fetch
+from tagwise.nets.grammar import build
+from tagwise.nets.weights import find_weights, load_weights
+from tests.references.torch7 import Form, lua_net, write_torch7
 
 CONTENT = bytes(range(256)) * 1600  # 409,600 bytes
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -150,10 +154,18 @@ def test_a_file_comes_once_into_torch_hubs_folder(server: Server, cache: Path) -
     assert listed(cache) == [FILE]
 
 
-def test_connections_that_are_cut_are_resumed_where_they_ended(server: Server) -> None:
-    server.answers = [cut(100_000), error(503), cut(50_000)]
+def test_connections_that_are_cut_are_said_and_resumed_where_they_ended(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = [cut(100_000), error(503), cut(60_000)]
     assert get(server) == CONTENT
-    assert server.ranges == [None, "bytes=100000-", "bytes=100000-", "bytes=150000-"]
+    assert server.ranges == [None, "bytes=100000-", "bytes=100000-", "bytes=160000-"]
+    assert capsys.readouterr().err.splitlines() == [
+        "the weights: the connection was cut after 0.1 MB of 0.4 MB; trying again (2 of 8).",
+        "the weights: the server answered 503, Service Unavailable; trying again (3 of 8).",
+        "the weights: the connection was cut after 0.2 MB of 0.4 MB; trying again (4 of 8).",
+        f"the weights is downloaded; its SHA-256 is {DIGEST}.",
+    ]
 
 
 def test_a_stalled_connection_counts_as_cut(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +178,8 @@ def test_a_stalled_connection_counts_as_cut(server: Server, monkeypatch: pytest.
 def test_the_next_call_goes_on_with_what_an_earlier_one_left(server: Server, cache: Path) -> None:
     server.answers = [cut(1000)] + [cut(0)] * (connections.TRIES - 1)
     with pytest.raises(
-        TagwiseError, match=f"cut after 1,000 of 409,600 bytes, in the last of {connections.TRIES} tries"
+        TagwiseError,
+        match=rf"cut after 0\.0 MB of 0\.4 MB, in the last of {connections.TRIES} tries; try again later to go on",
     ):
         get(server)
     assert listed(cache) == [f"{FILE}.part"]
@@ -199,7 +212,9 @@ def test_a_file_that_lies_about_its_hash_is_refused_and_not_kept(server: Server,
 def test_a_wrong_file_in_the_folder_is_refused_and_left_to_its_owner(server: Server, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / FILE).write_bytes(b"torn")
-    with pytest.raises(TagwiseError, match=rf"{FILE} is not the published the weights: .* not {DIGEST[:8]}; remove it"):
+    with pytest.raises(
+        TagwiseError, match=rf"{FILE} is not the published the weights: .* not {DIGEST[:8]}; replace it"
+    ):
         get(server)
     assert (cache / FILE).read_bytes() == b"torn"
 
@@ -219,9 +234,92 @@ def test_without_a_published_hash_the_sha256_is_said_and_old_parts_are_not_trust
     assert server.ranges == [None]
 
 
+def short(handler: Handler) -> None:
+    """A body that ends early and does not say how long it should be."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(CONTENT[:1000])
+
+
+def torn(path: Path) -> None:
+    """A check that wants the whole of it."""
+    if path.read_bytes() != CONTENT:
+        raise TagwiseError(f"{path} cannot be read.")
+
+
+def test_without_a_published_hash_a_bad_file_never_gets_its_name(server: Server, cache: Path) -> None:
+    server.answers = [short]
+    with pytest.raises(TagwiseError, match=f"from {server.url}: what came cannot be read; put the file at"):
+        fetch(server.url, "", name="the weights", check=torn)
+    assert listed(cache) == []
+    server.answers = [cut(1000)] * connections.TRIES
+    with pytest.raises(TagwiseError, match="in the last of 8 tries; put the file at"):
+        fetch(server.url, "", name="the weights", check=torn)
+    assert listed(cache) == []
+    server.answers = [cut(1000)]
+    assert fetch(server.url, "", name="the weights", check=torn).read_bytes() == CONTENT
+
+
+def test_a_torch7_file_is_kept_only_if_it_holds_the_net(server: Server, cache: Path) -> None:
+    design = find_design("resnet20_cifar_end")
+    url = f"http://127.0.0.1:{server.server_port}/net.t7"
+    row = dataclasses.replace(find_weights("resnet18_fb"), design="resnet20_cifar_end", url=url)
+    whole = write_torch7(lua_net(build(design, num_classes=10), Form()))
+    other = write_torch7(lua_net(build(find_design("resnet14_cifar_end"), num_classes=10), Form()))
+    for content, told in (
+        (whole[:-1000], "what came cannot be read as a binary Torch7 file: [0-9,]+ bytes are announced"),
+        (b"<html>Please log in</html>", "what came cannot be read as a binary Torch7 file: the type"),
+        (other, r"\(torch7\) do not fit resnet20_cifar_end: 30 tensors are missing"),
+    ):
+        server.content = content
+        with pytest.raises(TagwiseError, match=f"resnet20_cifar_end_fb cannot be had from {url}: .*{told}"):
+            load_weights(row)
+        assert listed(cache) == []
+    server.content = whole
+    assert load_weights(row).keys() == build(design).state_dict().keys()
+    assert listed(cache) == ["net.t7"]
+
+
+def endless(handler: Handler) -> None:
+    """Says no length and never stops."""
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(bytes(1 << 16))
+
+
+def boasting(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(10**13))
+    handler.end_headers()
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
+        (endless, r"the server sends more than 1\.0 MB, without an end; put"),
+        (boasting, r"the server announces 10,000,000\.0 MB, more than any published file has; put"),
+    ],
+)
+def test_an_endless_body_is_stopped_and_not_kept(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[[Handler], None], told: str
+) -> None:
+    monkeypatch.setattr(connections, "MOST_BYTES", 10**6)
+    server.answers = [answer]
+    with pytest.raises(TagwiseError, match=told):
+        get(server)
+    assert listed(cache) == []
+
+
+def wordless(handler: Handler) -> None:
+    """Servers behind HTTP/2 give no words for their codes."""
+    handler.wfile.write(b"HTTP/1.1 403 \r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (wordless, "the server answered 403;"),
         (error(404), "the server answered 404, Not Found"),
         (error(403), "the server answered 403, Forbidden"),
         (page, "the server sent a web page instead"),
@@ -235,8 +333,9 @@ def test_final_answers_are_not_asked_for_again(
     with pytest.raises(TagwiseError, match=told) as caught:
         get(server)
     assert str(caught.value).startswith(f"the weights cannot be had from {server.url}: ")
-    assert f"put the file into {cache} by hand, or set TAGWISE_MIRROR" in str(caught.value)
+    assert f"; put the file at {cache / FILE} by hand, or set TAGWISE_MIRROR" in str(caught.value)
     assert len(server.ranges) == 1
+    assert listed(cache) == []
 
 
 def test_a_server_that_always_fails_is_given_up(server: Server) -> None:
@@ -269,15 +368,17 @@ def test_no_network_is_said_at_once(server: Server, cache: Path) -> None:
         fetch(f"http://127.0.0.1:9/{FILE}", DIGEST[:8], name="the weights")
     assert re.fullmatch(
         rf"the weights cannot be had from http://127\.0\.0\.1:9/{FILE}: Connection refused; "
-        rf"put the file into {cache} by hand, or set TAGWISE_MIRROR to another source\.",
+        rf"put the file at {cache / FILE} by hand, or set TAGWISE_MIRROR to another source of it\.",
         str(caught.value),
     )
     assert time.monotonic() - start < 2
 
 
-def test_offline_only_what_is_here_is_used(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p23_offline_only_what_is_here_is_used_and_the_exact_path_is_said(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TAGWISE_OFFLINE", "1")
-    with pytest.raises(TagwiseError, match=f"TAGWISE_OFFLINE is set; put the file into {cache}"):
+    with pytest.raises(TagwiseError, match=f"TAGWISE_OFFLINE is set; put the file at {cache / FILE} by hand"):
         get(server)
     assert not cache.exists()
     cache.mkdir(parents=True)
@@ -293,12 +394,12 @@ def test_a_mirror_may_be_a_folder(
     shelf = tmp_path / "my shelf"
     shelf.mkdir()
     monkeypatch.setenv("TAGWISE_MIRROR", form.format(str(shelf).replace(" ", "%20" if "://" in form else " ")))
-    with pytest.raises(TagwiseError, match=f"TAGWISE_MIRROR holds no {FILE} of the weights; put it into {shelf}"):
+    with pytest.raises(TagwiseError, match=f"TAGWISE_MIRROR holds no {FILE} of the weights; .* {shelf / FILE}"):
         get(server)
     (shelf / FILE).write_bytes(CONTENT)
     assert fetch(server.url, DIGEST[:8], name="the weights") == shelf / FILE
     (shelf / FILE).write_bytes(b"lie")
-    with pytest.raises(TagwiseError, match="is not the published"):
+    with pytest.raises(TagwiseError, match=r"is not the published .*, or unset TAGWISE_MIRROR\."):
         get(server)
     assert server.ranges == []
 
@@ -306,6 +407,9 @@ def test_a_mirror_may_be_a_folder(
 def test_a_mirror_may_be_an_address(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAGWISE_MIRROR", f"{server.url.rpartition('/')[0]}/")
     assert fetch(f"https://nowhere.invalid/deep/{FILE}", DIGEST[:8], name="the weights").read_bytes() == CONTENT
+    server.answers = [error(404)]
+    with pytest.raises(TagwiseError, match=r"answered 404, Not Found; put the file at .*, or correct TAGWISE_MIRROR\."):
+        fetch("https://nowhere.invalid/deep/other.pth", DIGEST[:8], name="the weights")
     monkeypatch.setenv("TAGWISE_MIRROR", "s3://bucket")
     with pytest.raises(UsageError, match="TAGWISE_MIRROR is s3://bucket; give it a folder or an address"):
         fetch("https://nowhere.invalid/other.pth", "", name="the weights")
@@ -316,7 +420,7 @@ def test_a_folder_that_cannot_be_written_is_said_with_the_remedy(
 ) -> None:
     (tmp_path / "in_the_way").write_text("a file")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "in_the_way"))
-    with pytest.raises(TagwiseError, match=r"cannot be kept in .*in_the_way.*: Not a directory; .* set TORCH_HOME"):
+    with pytest.raises(TagwiseError, match=r"cannot be kept in .*in_the_way.*: Not a directory; set TORCH_HOME"):
         get(server)
 
 
@@ -327,10 +431,10 @@ def test_a_disk_without_room_is_refused_before_it_is_filled(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     server.answers = [lambda handler: handler.whole()]
     with pytest.raises(
-        TagwiseError, match=r"the disk has no room for its 0 MB; free some space there, or set TORCH_HOME"
+        TagwiseError, match=r"the disk has no room for its 0\.4 MB; free some space there, or set TORCH_HOME"
     ):
         get(server)
-    assert (cache / f"{FILE}.part").stat().st_size == 0
+    assert listed(cache) == []
 
 
 def test_of_many_at_once_one_downloads_and_the_others_wait(server: Server, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tagwise.base.errors import UsageError
 from tagwise.nets import Design, build, create_model, find_design
-from tagwise.nets.blocks import Bottleneck, Place
+from tagwise.nets.blocks import BlockPlace, Bottleneck
 from tagwise.nets.forms import PathBottleneck, in_form, to_grouped, to_paths
 
 DESIGN = Design(block="bottleneck", depths=(1, 1), planes=(4, 8), strides=(1, 2), cardinality=4, base_width=3)
@@ -39,7 +39,7 @@ def assert_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("form", ["A", "B"])
 def test_m5_the_three_forms_agree_in_value_gradient_and_statistics(form: Any, stride: int, training: bool) -> None:
     torch.manual_seed(0)
-    block = Bottleneck(DESIGN, Place(stage=0, in_channels=16, stride=stride, shrinks=stride > 1)).double()
+    block = Bottleneck(DESIGN, BlockPlace(stage=0, in_channels=16, stride=stride, shrinks=stride > 1)).double()
     randomise_buffers(block.train(training))
     paths = PathBottleneck(block, form).train(training)
     x = torch.randn(3, 16, 6, 5, dtype=torch.double)
@@ -55,7 +55,7 @@ def test_m5_the_three_forms_agree_in_value_gradient_and_statistics(form: Any, st
 
 def test_form_a_is_a_sum_over_paths_as_in_figure_3a() -> None:
     torch.manual_seed(0)
-    block = Bottleneck(DESIGN, Place(stage=0, in_channels=16)).double().eval()
+    block = Bottleneck(DESIGN, BlockPlace(stage=0, in_channels=16)).double().eval()
     paths = PathBottleneck(block, "A").eval()
     x = torch.randn(2, 16, 4, 4, dtype=torch.double)
     total = torch.zeros(())

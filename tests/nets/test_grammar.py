@@ -33,6 +33,8 @@ TIMM = {
 }
 """Every design of timm's that is another net when it is shallow."""
 TORCHVISION = tuple(name for name in torchvision.models.list_models() if name in DESIGNS)
+BLOCK_KINDS = ("resnet18", "resnext50_32x4d", "resnet20_cifar_preact", "seresnet18", "skresnet18", "resnest14")
+"""Basic, bottleneck, pre-activation, squeeze-and-excitation, selective kernels, split attention."""
 ONE_OF_EACH = (
     "resnet18",
     "resnet50_msra",
@@ -273,7 +275,19 @@ def test_m21_bfloat16_autocast_and_channels_last_agree_with_plain(design: Design
     assert (half - expected).norm() / expected.norm() < 1e-2
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d", "skresnet18", "resnest14", "resnet20_cifar_preact"])
+@pytest.mark.parametrize("name", BLOCK_KINDS)
+def test_m21_compiles_to_one_graph(name: str) -> None:
+    """Without the code generation that needs a C++ compiler."""
+    net = shallow_net(name)
+    images = torch.randn(2, 3, 64, 48)
+    torch.compiler.reset()
+    with torch.no_grad():
+        expected = net(images)
+        logits = torch.compile(net, fullgraph=True, backend="aot_eager")(images)
+    assert (logits - expected).norm() / expected.norm() <= 1e-5
+
+
+@pytest.mark.parametrize("name", BLOCK_KINDS)
 def test_m21_exports_with_any_number_of_pictures(name: str) -> None:
     net = shallow_net(name)
     program = torch.export.export(net, (torch.randn(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("batch")},))

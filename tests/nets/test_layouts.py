@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tagwise.base.errors import TagwiseError, UsageError
-from tagwise.nets.design import Design
+from tagwise.nets.design import Attention, Design
 from tagwise.nets.designs import DESIGNS, find_design
 from tagwise.nets.grammar import ResidualNet, build
 from tagwise.nets.layouts import (
@@ -137,6 +137,7 @@ def test_m15_mmdet_resnests_keep_the_names_of_split_attention() -> None:
         ("timm", "skresnet18", lambda: timm.create_model("skresnet18", layers=SHALLOW)),
         ("resnest", "resnest50_fast_4s2x40d", lambda: timm.create_model("resnest50d_4s2x40d", layers=SHALLOW)),
         ("cadene", "se_resnet50", lambda: timm.create_model("legacy_seresnet50", layers=list(SHALLOW), drop_rate=0.0)),
+        ("cadene", "se_resnet18", lambda: timm.create_model("legacy_seresnet18", layers=list(SHALLOW), drop_rate=0.0)),
     ],
 )
 def test_m15_torchvision_and_timm_there_and_back(layout: str, name: str, make: Callable[[], nn.Module]) -> None:
@@ -164,15 +165,8 @@ def test_m15_deep_senet_goes_to_timms_legacy_names_and_back() -> None:
 
 
 def test_m15_fbresnet_with_biases_in_its_convolutions() -> None:
-    """Cadene's fbresnet152: torchvision's names, ``last_linear``, and a bias before every norm."""
     net = random_net(small("resnet152"))
-    state = dict(net.state_dict())
-    state["last_linear.weight"], state["last_linear.bias"] = state.pop("fc.weight"), state.pop("fc.bias")
-    for name in [name for name in state if name.endswith("running_mean")]:
-        norm = name.removesuffix(".running_mean")
-        conv = norm.replace("downsample.1", "downsample.0") if "downsample" in norm else norm.replace("bn", "conv")
-        bias = state[f"{conv}.bias"] = torch.rand_like(state[name])
-        state[name] = state[name] + bias
+    state = theirs.cadene_plain(net)
     assert recognise(state).name == "cadene_plain"
     assert_same_logits(net, filled(net.design, state))
 
@@ -194,17 +188,23 @@ def test_m15_whole_torchvision_nets_are_recognised_by_their_tensors(name: str) -
         ("resnest50d_1s4x24d", "resnest50_fast_1s4x24d"),
         ("resnest101e", "resnest101"),
         ("legacy_seresnext50_32x4d", "se_resnext50_32x4d"),
-        ("resnetv2_50", None),
-        ("ecaresnet50d", None),
+        ("legacy_seresnet34", "se_resnet34"),
     ],
 )
-def test_whole_timm_nets_are_recognised_by_their_tensors(theirs_name: str, name: str | None) -> None:
-    state = meta(lambda: timm.create_model(theirs_name))
-    if theirs_name.startswith("resnetv2"):
-        with pytest.raises(TagwiseError, match="pre-activated"):
-            guess_design(state)
-    else:
-        assert guess_design(state) == name
+def test_whole_timm_nets_are_recognised_by_their_tensors(theirs_name: str, name: str) -> None:
+    assert guess_design(meta(lambda: timm.create_model(theirs_name))) == name
+
+
+def test_a_net_of_no_design_is_held_against_the_nearest() -> None:
+    with pytest.raises(TagwiseError, match="pre-activated"):
+        guess_design(meta(lambda: timm.create_model("resnetv2_50")))
+    with pytest.raises(UsageError) as refusal:
+        guess_design(meta(lambda: timm.create_model("ecaresnet50d")), "The weights in eca.pth")
+    assert str(refusal.value) == (
+        "The weights in eca.pth (timm) are of no design in the table; say which they are with --design (the nearest is "
+        "resnet50d: 16 are left over (layer1.0.se.conv.weight, layer1.1.se.conv.weight, layer1.2.se.conv.weight, "
+        "layer2.0.se.conv.weight, layer2.1.se.conv.weight, ...))."
+    )
 
 
 def test_same_tensors_of_two_designs_are_not_guessed() -> None:
@@ -234,7 +234,7 @@ def test_canonical_names_are_a_layout_of_their_own_kind(name: str) -> None:
         ("resnet50_msra", "timm", "stride_at=1x1"),
         ("resnet20_cifar", "timm", "planes=(16, 32, 64)"),
         ("resnext29_1x8d_cifar_preact", "torchvision", "planes"),
-        ("se_resnet18", "timm", "unpadded pool"),
+        ("se_resnet18", "torchvision", "channel attention"),
     ],
 )
 def test_nets_that_the_other_library_cannot_build_do_not_go_there(name: str, layout: Any, words: str) -> None:
@@ -290,10 +290,15 @@ def test_m22_akamasters_zeros_stand_on_both_sides() -> None:
         to_canonical(theirs.akamaster(net), small("resnet20_cifar_end"))
 
 
-def test_legacy_basic_excited_blocks_are_refused() -> None:
+def test_m17_legacy_gates_behind_a_relu_are_not_equal_without_it() -> None:
     state = meta(lambda: timm.create_model("legacy_seresnet18"))
-    with pytest.raises(TagwiseError, match="one ReLU more"):
-        to_canonical(state, find_design("se_resnet18"))
+    plain = dataclasses.replace(find_design("se_resnet18"), attention=Attention(kind="se", min_channels=1))
+    with pytest.raises(TagwiseError, match="not equal in the design: timm's legacy nets have a ReLU before the gate"):
+        to_canonical(state, plain)
+    with pytest.raises(TagwiseError, match="not equal in seresnet18: they belong behind Caffe's pool"):
+        to_canonical(state, find_design("seresnet18"))
+    with pytest.raises(UsageError, match="without a ReLU before the gate of basic blocks"):
+        from_canonical(meta(lambda: build(plain)), plain, "timm")
 
 
 def test_cafferesnet101_is_refused_and_torchvisions_way_out_is_named() -> None:
@@ -342,6 +347,24 @@ def test_weights_of_another_width_list_five_tensors_and_their_count() -> None:
     assert message.startswith("These weights (torchvision) do not fit resnet50d: ")
     assert "tensors are missing (conv1.0.weight, conv1.1.weight," in message
     assert "left over (conv1.weight" in message
+
+
+def test_weights_of_another_design_than_was_given_say_whose_they_are() -> None:
+    state = meta(lambda: timm.create_model("resnet50"))
+    with pytest.raises(TagwiseError, match=r"do not fit resnet34: .*; nearer is resnet50, which they fit\."):
+        to_canonical(state, find_design("resnet34"))
+    del state["bn1.bias"]
+    with pytest.raises(TagwiseError, match=r"; nearer is resnet50, of which 1 tensors are missing \(bn1\.bias\)\."):
+        to_canonical(state, find_design("resnet34"))
+    with pytest.raises(TagwiseError, match=r"do not fit resnet50: 1 tensors are missing \(bn1\.bias\)\.$"):
+        to_canonical(state, find_design("resnet50"))
+
+
+def test_safetensors_that_begin_like_a_web_page_are_read(tmp_path: Path) -> None:
+    """A header of 15,392 bytes is announced by those of a space and of a <."""
+    header = b'{"conv1.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(0x3C20)
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert read_state(tmp_path / "a.safetensors").keys() == {"conv1.weight"}
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
 from tagwise.nets.grammar import ResidualNet
@@ -37,7 +38,7 @@ def cadene_excited(net: ResidualNet) -> State:
         put(state, "layer0.bn1", net, "bn1")
     for stage, position, own, block in blocks(net):
         there = f"layer{stage}.{position}"
-        for name in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"):
+        for name in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")[: 4 if net.design.block == "basic" else 6]:
             put(state, f"{there}.{name}", net, f"{own}.{name}")
         put(state, f"{there}.se_module.fc1", net, f"{own}.se.fc1")
         put(state, f"{there}.se_module.fc2", net, f"{own}.se.fc2")
@@ -45,6 +46,18 @@ def cadene_excited(net: ResidualNet) -> State:
             put(state, f"{there}.downsample.0", net, f"{own}.downsample.0")
             put(state, f"{there}.downsample.1", net, f"{own}.downsample.1")
     put(state, "last_linear", net, "fc")
+    return state
+
+
+def cadene_plain(net: ResidualNet) -> State:
+    """fbresnet.py: torchvision's names but for the last, and a bias in every convolution, which its norm takes off."""
+    state = dict(net.state_dict())
+    state["last_linear.weight"], state["last_linear.bias"] = state.pop("fc.weight"), state.pop("fc.bias")
+    for name in [name for name in state if name.endswith("running_mean")]:
+        norm = name.removesuffix(".running_mean")
+        conv = norm.replace("downsample.1", "downsample.0") if "downsample" in norm else norm.replace("bn", "conv")
+        bias = state[f"{conv}.bias"] = torch.rand_like(state[name])
+        state[name] = state[name] + bias
     return state
 
 

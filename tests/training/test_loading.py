@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.files import sha256_of_file
 from tagwise.base.views import View
-from tagwise.nets import build, find_design, find_weights
+from tagwise.nets import build, find_design, find_weights, weights
 from tagwise.nets.label_sets import class_names
 from tagwise.nets.weights import WEIGHTS
 from tagwise.training import loading
@@ -159,6 +159,8 @@ def test_names_of_outputs_are_as_many_as_the_outputs(tmp_path: Path) -> None:
     assert load(path, classes=("kite", "owl", "wren")).facts.outputs == ("kite", "owl", "wren")
     with pytest.raises(UsageError, match=r"2 classes are named and own\.pth has 3 outputs"):
         load(path, classes=("kite", "owl"))
+    with pytest.raises(UsageError, match=r"The classes named for own\.pth hold owl more than once; give each output"):
+        load(path, classes=("owl", "kite", "owl"))
 
 
 def test_a_classifier_is_kept_or_made_anew_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,6 +200,40 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     with pytest.raises(TagwiseError, match=r"wants \w+\.mkdir to run while it is read, which is refused"):
         load(path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("resnet18_swsl", {"num_classes": 7}), ("resnet20_cifar_akamaster", {"design": "resnet20_cifar_end"})],
+)
+def test_p24_terms_stay_with_tensors_that_are_made_another_net(
+    publish: Publish, capsys: pytest.CaptureFixture[str], name: str, words: dict[str, Any]
+) -> None:
+    row = find_weights(name)
+    torch.manual_seed(0)
+    path = publish(name, build(find_design(row.design), num_classes=len(class_names(row.label_set))).state_dict())
+    weights._say_once.cache_clear()
+    model = load(path, **words)
+    assert model.published is None, "its accuracy was another net's"
+    assert (model.facts.licence, model.facts.lineage) == (row.licence, (f"{row.name} by {row.who}",))
+    assert capsys.readouterr().err.count("not for commercial use") == (not row.commercial)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"design": "resnet50"}, "has a design of its own, which is not resnet50"),
+        ({"design": "resnet5O"}, "no design 'resnet5O'; the nearest"),
+        ({"classes": ("kite", "owl")}, "has classes of its own"),
+        ({"num_classes": 10}, "has classes of its own"),
+    ],
+)
+def test_what_contradicts_published_weights_is_refused_before_they_are_fetched(
+    monkeypatch: pytest.MonkeyPatch, words: dict[str, Any], told: str
+) -> None:
+    monkeypatch.setattr(loading, "create_model", lambda *_, **__: pytest.fail("was fetched"))
+    with pytest.raises(UsageError, match=told):
+        load("resnet18_swsl", **words)
 
 
 @pytest.mark.parametrize(

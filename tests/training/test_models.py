@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+import timm
 import torch
+import torchvision
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.nets import build, find_design
@@ -25,6 +29,7 @@ from tagwise.training.models import (
     replace_head,
     save_model,
 )
+from tests.references.layouts import akamaster
 from tests.training.tiny import DESIGN, VIEW
 
 
@@ -74,6 +79,47 @@ def test_p10_a_round_trip_keeps_logits_and_facts(tmp_path: Path, name: str | Non
     assert (by_folder.name, by_file.name) == (tmp_path.name, "model")
     assert by_folder.digest == by_file.digest
     assert facts.outputs == ("cat", "brownbear", "東京")
+
+
+def test_p25_a_model_of_others_is_saved_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+    """Design, view, names of the outputs, provenance and licence; the publisher's rule of showing pictures too."""
+    torch.save(akamaster(net_of(3, name="resnet20_cifar")), tmp_path / "own.th")
+    model = load(tmp_path / "own.th", classes=("kite", "owl", "wren"))
+    model.save(str(tmp_path / "mine.safetensors"))
+    again = load(tmp_path / "mine.safetensors")
+    assert again.facts == model.facts
+    assert again.facts.view.origin == "akamaster's, as the pictures are"
+    assert again.net.design == find_design("resnet20_cifar")
+    for name, tensor in model.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], tensor)
+    model.net.reset_classifier(7)
+    with pytest.raises(UsageError, match="The net has 7 outputs and own 3 names of outputs"):
+        model.save(tmp_path / "other.safetensors")
+    assert not (tmp_path / "other.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "theirs"),
+    [
+        ("torchvision", "resnet18", lambda: torchvision.models.resnet18(num_classes=3)),
+        ("timm", "resnet18d", lambda: timm.create_model("resnet18d", num_classes=3)),
+    ],
+)
+def test_a_trained_model_goes_out_to_other_libraries_with_equal_logits(
+    tmp_path: Path, library: Literal["torchvision", "timm"], name: str, theirs: Callable[[], nn.Module]
+) -> None:
+    model = load(saved(tmp_path / "m", net_of(3, name=name)))
+    other = theirs().eval()
+    other.load_state_dict(model.state_dict_for(library))
+    images_BCHW = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(other(images_BCHW), model.net(images_BCHW))
+
+
+def test_a_net_that_another_library_lacks_is_refused(tmp_path: Path) -> None:
+    model = load(saved(tmp_path / "m", net_of(3, name="resnet20_cifar")))
+    with pytest.raises(UsageError, match="torchvision cannot hold this net: it has no"):
+        model.state_dict_for("torchvision")
 
 
 def test_saving_does_not_change_the_net_and_the_same_net_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -76,6 +76,17 @@ def test_classes_that_the_model_lacks_are_refused(names: tuple[str, ...], told: 
         match_classes(names, OUTPUTS)
 
 
+def test_classes_that_differ_in_case_alone_are_kept_apart_or_refused_and_never_merged() -> None:
+    assert match_classes(("Cat", "cat"), ("dog", "cat", "Cat"))[0].tolist() == [2, 1]
+    assert match_classes(("CAT",), ("dog", "cat"))[0].tolist() == [1]
+    with pytest.raises(DataRefused, match="The classes Cat and cat are both the model's output cat; merge them"):
+        match_classes(("Cat", "cat"), ("dog", "cat"))
+    with pytest.raises(DataRefused, match=r"1 of 1 classes \(CAT\) are none"):
+        match_classes(("CAT",), ("dog", "cat", "Cat"))
+    with pytest.raises(DataRefused, match="The classes N01440764 and n01440764 are both the model's output tench"):
+        match_classes(("N01440764", "n01440764"), class_names("imagenet1k"))
+
+
 # ---------------------------------------------------------------- pictures
 
 

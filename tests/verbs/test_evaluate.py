@@ -19,6 +19,7 @@ from tagwise.nets import build, find_design, find_weights, weights
 from tagwise.nets.label_sets import class_names, synsets
 from tagwise.nets.weights import WEIGHTS
 from tagwise.training.models import ModelFacts, save_model
+from tagwise.verbs.evaluate import _scores_of
 from tests.references.layouts import akamaster
 from tests.training.tiny import DESIGN, VIEW
 from tests.verbs.road import Done, Road
@@ -107,6 +108,22 @@ def test_small_lossy_pictures_are_warned_of_with_their_quality(here: Here, tmp_p
     assert "warning" not in large.out
 
 
+def test_files_of_many_sizes_and_qualities_are_summed_up_and_listed_in_json(here: Here, tmp_path: Path) -> None:
+    for number in range(30):
+        path = tmp_path / "t" / CLASSES[number % 3] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((70 + number, 99 - number), 60).save(path, quality=60 + number)
+    Image.effect_noise((8, 9), 60).save(tmp_path / "t" / "owl" / "tiny.png")
+    command = ("evaluate", tmp_path / "t", "--model", write_model(tmp_path / "m.safetensors"), *CPU)
+    assert "files: 30 JPEG of 70-99 x 70-99 px, quality 60-89; 1 PNG of 8 x 9 px\n" in here(*command).out
+    assert len(here(*command, "--json").json["files"]) == 31
+
+
+def test_every_published_number_has_a_test_set_in_words() -> None:
+    scores = [score for row in WEIGHTS for score in _scores_of(row, row.view)]
+    assert {score.test_set for score in scores} == {"ImageNet-1k's validation pictures", "CIFAR-10's test pictures"}
+
+
 def test_m23_published_numbers_stand_beside_with_whose_view_they_had(
     here: Here, tmp_path: Path, published: Callable[[str, Any], None]
 ) -> None:
@@ -120,9 +137,9 @@ def test_m23_published_numbers_stand_beside_with_whose_view_they_had(
     assert lines[0].endswith("2 classes among 1,000 outputs, matched by WordNet id")
     assert lines[2:7] == [
         "  view: shorter side to 256 bilinear, centre 224 (the authors' resize and crop)",
-        "published by its authors: top-1 73.4%, top-5 91.9%",
+        "published by its authors: top-1 73.4%, top-5 91.9% on ImageNet-1k's validation pictures",
         "  view: shorter side to 256 bilinear, centre 224 (the authors' resize and crop)",
-        "published by timm: top-1 73.286%, top-5 91.754%",
+        "published by timm: top-1 73.286%, top-5 91.754% on ImageNet-1k's validation pictures",
         "  view: shorter side to 256 bilinear, centre 224 (timm's crop_pct 0.875)",
     ]
     assert "CC-BY-NC-4.0: not for commercial use" in done.err
@@ -216,6 +233,22 @@ BAD: dict[str, tuple[Words, int, str]] = {
         2,
         "2 classes are named and w.th has 10 outputs; give a name for each",
     ),
+    "a list with a name twice": (
+        lambda at: ("--model", write_weights(at / "w.th", classes=3), "--classes", lines(at, "kite", "owl", "kite")),
+        2,
+        "The classes named for w.th hold kite more than once; give each output a name of its own.",
+    ),
+    "a design for published weights, before any download": (
+        lambda _: ("--model", "resnet18_swsl", "--design", "resnet50"),
+        2,
+        "resnet18_swsl has a design of its own, which is not resnet50; leave --design away.",
+    ),
+    "classes for published weights, before any download": (
+        lambda at: ("--model", "resnet18_swsl", "--classes", lines(at, "kite", "owl")),
+        2,
+        "resnet18_swsl has classes of its own; leave those that you gave away.",
+    ),
+    "no thread": (lambda _: ("--model", "resnet18_swsl", "--workers", "0"), 2, "--workers is 1 thread or more, not 0"),
     "no list of classes": (
         lambda at: ("--model", write_weights(at / "w.th"), "--classes", at / "none.txt"),
         2,
@@ -240,7 +273,7 @@ def test_bad_weights_and_lists_are_one_sentence(
     words, code, told = BAD[what]
     monkeypatch.setenv("TAGWISE_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    done = here("evaluate", write_tree(tmp_path / "t"), *words(tmp_path), *CPU)
+    done = here("evaluate", write_tree(tmp_path / "t"), "--device", "cpu", *words(tmp_path))
     last = done.err.splitlines()[-1]
     assert (done.code, done.out) == (code, ""), done.err
     assert last.startswith("tagwise: ")

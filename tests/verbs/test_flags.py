@@ -21,15 +21,19 @@ Here = Callable[..., Done]
         ("compare", ("--model", "RUN", "--workers", "0"), "--workers is 1 thread or more, not 0; "),
         ("compare", ("--model", "RUN", "--by"), "--by names nothing; give some of knn, linear, train, "),
         ("compare", ("--model", "RUN", "--picture-column", "file"), "is no table; leave --class-column"),
+        ("gather", ("--workers", "0"), "--workers is 1 thread or more, not 0; "),
+        ("pretrain", ("--labels", "SPACE", "--workers", "0"), "--workers is 1 thread or more, not 0; "),
         ("predict", ("--model", "RUN", "--workers", "0"), "--workers is 1 thread or more, not 0; "),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_refused_by_name(
     road: Road, here: Here, tmp_path: Path, verb: str, flags: tuple[str, ...], said: str
 ) -> None:
-    given = [road / "runs/a" if flag == "RUN" else flag for flag in flags]
+    places: dict[str, str | Path] = {"RUN": road / "runs/a", "SPACE": road / "space.json"}
+    given = [places.get(flag, flag) for flag in flags]
     thing, out = (road / "new", tmp_path / "t.csv") if verb == "predict" else (road / "target", tmp_path / "run")
-    done = here(verb, thing, "-o", out, "--device", "cpu", *given)
+    device = () if verb == "gather" else ("--device", "cpu")
+    done = here(verb, thing, "-o", out, *device, *given)
     assert (done.code, said in done.err) == (2, True), done.err
     assert not out.exists()
 

@@ -11,19 +11,22 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
+from tagwise.base.files import TEMPORARY_PREFIX
 from tagwise.corpus import intake
 from tagwise.corpus.gathering import Gathering
 from tagwise.corpus.table import CARD_FILES, Corpus
 from tagwise.corpus.writer import CorpusWriter
 from tagwise.pixels.decode import DecodedPicture, decode
-from tagwise.pixels.place import Place
+from tagwise.pixels.place import PictureRefused, Place
 from tagwise.verbs.gather import gather
 from tagwise.verbs.labels import labels
 from tagwise.verbs.pretrain import pretrain
@@ -231,7 +234,14 @@ def kept(photos: Path, tmp_path: Path) -> dict[Path, bytes]:
     gather([photos], tmp_path / "corpus", pack=True)
     files = {
         tmp_path / "corpus" / name: name.encode()
-        for name in ("space.json", "deny.txt", "runs/model.pt", "pixels/pixels-1.npy", "shards/mine.tar")
+        for name in (
+            "space.json",
+            "deny.txt",
+            "runs/model.pt",
+            "pixels/pixels-1.npy",
+            "shards/mine.tar",
+            "arrays/my.npy",
+        )
     }
     for path, content in files.items():
         path.parent.mkdir(exist_ok=True)
@@ -437,10 +447,75 @@ def test_a_table_of_tags_alone_gives_labels_but_nothing_to_train_on(tmp_path: Pa
 
 
 def test_pack_copies_the_pictures(photos: Path, tmp_path: Path) -> None:
-    gather([photos], tmp_path / "corpus", pack=True)
-    wanted = [path.read_bytes() for path in sorted(photos.rglob("*.png"))]
+    """Small ones decoded, in one array; the data card shows them from there."""
+    Image.new("RGB", (80, 80)).save(photos / "cat" / "large.png")
+    outside, inside = (gather([photos], tmp_path / name, pack=name == "packed") for name in ("corpus", "packed"))
+    assert replace(inside.record, rules={}) == replace(outside.record, rules={})
+    wanted = [decode(path).pixels_HWC for path in sorted(photos.rglob("*.png"))]
     shutil.rmtree(photos)
-    assert [place.read() for place in Corpus.open(tmp_path / "corpus").picture_places()] == wanted
+    places = Corpus.open(tmp_path / "packed").picture_places()
+    assert {Path(place.path).relative_to(tmp_path).as_posix() for place in places} == {
+        *("packed/arrays/24x32.npy", "packed/shards/000000.tar")
+    }
+    assert np.load(tmp_path / "packed" / "arrays" / "24x32.npy", mmap_mode="r").shape == (20, 24, 32, 3)
+    for place, pixels_HWC in zip(places, wanted, strict=True):
+        np.testing.assert_array_equal(decode(place).pixels_HWC, pixels_HWC)
+    assert "can no longer be read" not in (tmp_path / "packed" / "card.html").read_text("utf-8")
+
+
+def test_a_packed_corpus_that_grows_is_the_same_as_a_new_one(photos: Path, tmp_path: Path) -> None:
+    """And without --pack the copies go."""
+    gather([photos], tmp_path / "grown", pack=True)
+    Image.new("RGB", (32, 24), (7, 7, 7)).save(photos / "cat" / "5new.png")
+    for name in ("grown", "new"):
+        gather([photos], tmp_path / name, pack=True)
+    for name in ("arrays/24x32.npy", "arrays/24x32.jsonl", "pictures.parquet", "tags.parquet"):
+        assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    gather([photos], tmp_path / "new")
+    assert not (tmp_path / "new" / "arrays").exists()
+
+
+def test_the_list_of_a_refused_corpus_goes_elsewhere_where_nothing_may_stand_beside_it(
+    photos: Path, tmp_path: Path
+) -> None:
+    (photos / "cat" / "0.png").write_bytes(b"")
+    (tmp_path / "corpus-skipped.csv").mkdir()  # root may write everywhere, but not over a folder
+    with pytest.raises(
+        DataRefused, match=r"--max-skipped-fraction 0 allows; the list is .*corpus-skipped\.csv\.$"
+    ) as no:
+        gather([photos], tmp_path / "corpus", max_skipped_fraction=0)
+    listed = Path(str(no.value).partition("the list is ")[2].removesuffix("."))
+    assert "cat/0.png" in listed.read_text("utf-8")
+    shutil.rmtree(listed.parent)
+
+
+def test_what_others_are_writing_in_a_corpus_stays(photos: Path, tmp_path: Path) -> None:
+    """A training has its run and its pixels there; what is left of a killed gathering goes."""
+    gather([photos], tmp_path / "corpus")
+    others = [tmp_path / "corpus" / name / f"{TEMPORARY_PREFIX}a" for name in ("pixels", "runs/one/checkpoints")]
+    ours = tmp_path / "corpus" / f"{TEMPORARY_PREFIX}a"
+    for path in (*others, ours):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half of it")
+    gather([photos], tmp_path / "corpus")
+    assert (all(path.is_file() for path in others), ours.exists()) == (True, False)
+
+
+def test_what_libtiff_says_of_a_damaged_picture_is_told_as_its_reason_alone(
+    photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(photos / "cat" / "0.tif", compression="tiff_deflate")
+    content = bytearray((photos / "cat" / "0.tif").read_bytes())
+    content[5000:5040] = bytes(40)
+    (photos / "cat" / "0.tif").write_bytes(content)
+    with pytest.raises(PictureRefused, match="damaged"):
+        decode(photos / "cat" / "0.tif")
+    assert capfd.readouterr().err, "libtiff says something, or this test shows nothing"
+    assert gather([photos], tmp_path / "corpus").record.buckets["damaged"] == 1
+    said = capfd.readouterr().err.splitlines()
+    assert said[0].startswith("photos: a tree of folders")
+    assert all(line.startswith("  cat/") for line in said[1:])
 
 
 def test_several_sources_keep_their_keys_apart(photos: Path, tmp_path: Path) -> None:

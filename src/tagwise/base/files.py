@@ -149,13 +149,14 @@ class FolderLock:
             self._handle = None
 
 
-def claim_alone(folder: Path, marker: str, *, overwrite: bool = False) -> FolderLock:
+def claim_alone(folder: Path, marker: str, *, overwrite: bool = False, nested: bool = True) -> FolderLock:
     """Makes ``folder`` ours to write in, and keeps other processes out of it: it is new, empty, or holds ``marker``.
 
     Args:
         folder: Where a verb's ``-o`` points.
         marker: The file that every folder of this kind holds, such as ``corpus.json``.
         overwrite: Remove what an earlier run of the same kind left there first.
+        nested: Whether the folders in it are ours too, with what a killed process left half-written there.
 
     Raises:
         UsageError: The folder holds something else, is a file, or another process is writing into it.
@@ -167,7 +168,8 @@ def claim_alone(folder: Path, marker: str, *, overwrite: bool = False) -> Folder
             shutil.rmtree(folder)
             folder.mkdir()
             lock = FolderLock(folder)
-        for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):  # of a process that was killed while it wrote
+        every = folder.rglob if nested else folder.glob
+        for leftover in every(f"{TEMPORARY_PREFIX}*"):  # of a process that was killed while it wrote
             if leftover.is_file():
                 leftover.unlink()
     except OSError as error:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tagwise.base.errors import DataRefused
 from tagwise.base.files import TEMPORARY_PREFIX, write_json
 from tagwise.base.progress import progress, say
+from tagwise.corpus.arrays import ARRAYS
 from tagwise.corpus.intake import Rules, Verdict, judge_posts
 from tagwise.corpus.journal import read_journal, write_journal
 from tagwise.corpus.opt_outs import OptOuts
@@ -19,10 +23,12 @@ from tagwise.corpus.shards import SHARDS
 from tagwise.corpus.survey import Survey
 from tagwise.corpus.table import CARD_FILES, MARKER, PICTURES, SKIPPED, TAGS, UNFINISHED, CorpusRecord
 from tagwise.corpus.writer import commit_corpus, write_corpus
+from tagwise.pixels.quiet import quiet_libraries
 
 PARTIAL = f"{TEMPORARY_PREFIX}gathering"
 """The folder inside ``out`` of what is not finished."""
-_SHARD = "[0-9]" * 6 + ".tar"
+_COPIES = {SHARDS: re.compile(r"[0-9]{6}\.tar"), ARRAYS: re.compile(r"[0-9]+x[0-9]+\.(npy|jsonl)")}
+"""Names of the files that a gathering writes into these folders."""
 
 
 def posts_of(sources: list[Source], opt_outs: OptOuts | None = None) -> Iterator[Post]:
@@ -82,6 +88,7 @@ class Gathering:
     def _write(self, partial: Path, journal: Path, met: dict[str, Verdict]) -> CorpusRecord:
         rules = replace(self.rules, known={**self.rules.known, **met})
         with (
+            quiet_libraries(),
             write_journal(journal, met) as note,
             write_corpus(partial, packed=self.packed) as writer,
             progress("gathering", self.survey.posts) as ticker,
@@ -95,9 +102,7 @@ class Gathering:
 
     def _place(self, partial: Path, record: CorpusRecord) -> None:
         if refusal := _refusal(record, self.max_skipped_fraction):
-            listed = self.out.with_name(f"{self.out.name}-{SKIPPED}")
-            shutil.copyfile(partial / SKIPPED, listed)
-            raise DataRefused(f"{refusal}; the list is {listed}.")
+            raise DataRefused(f"{refusal}; the list is {_list_outside(self.out, partial / SKIPPED)}.")
         # From here to the last line a kill leaves what nobody takes for a corpus, and the next gathering completes.
         write_json(self.out / MARKER, {"version": UNFINISHED})
         _replace_files(self.out, partial)
@@ -106,15 +111,29 @@ class Gathering:
 
 def _replace_files(corpus: Path, new: Path) -> None:
     """The files that a gathering writes, and no others: people keep label spaces and runs in a corpus too."""
-    shards = corpus / SHARDS
-    for old in [*(corpus / name for name in (PICTURES, TAGS, SKIPPED, *CARD_FILES)), *shards.glob(_SHARD)]:
-        old.unlink(missing_ok=True)
-    if shards.is_dir() and not any(shards.iterdir()):
-        shards.rmdir()
+    for name in (PICTURES, TAGS, SKIPPED, *CARD_FILES):
+        (corpus / name).unlink(missing_ok=True)
+    for folder, ours in _COPIES.items():
+        for old in (corpus / folder).glob("*"):
+            if ours.fullmatch(old.name):
+                old.unlink()
+        with suppress(OSError):
+            (corpus / folder).rmdir()  # only an empty folder goes
     for path in sorted(path for path in new.rglob("*") if path.is_file()):
         target = corpus / path.relative_to(new)
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
+
+
+def _list_outside(corpus: Path, skipped: Path) -> Path:
+    """Copies the list to beside the corpus that does not come about, or where that is forbidden, to temporary files."""
+    listed = corpus.with_name(f"{corpus.name}-{SKIPPED}")
+    try:
+        shutil.copyfile(skipped, listed)
+    except OSError:
+        listed = Path(tempfile.mkdtemp(prefix="tagwise-")) / listed.name
+        shutil.copyfile(skipped, listed)
+    return listed
 
 
 def _refusal(record: CorpusRecord, max_skipped_fraction: float) -> str | None:

@@ -16,8 +16,10 @@ from tagwise.base.files import open_atomically, read_json, write_json
 from tagwise.base.progress import progress
 from tagwise.base.settings import digest as settings_digest
 from tagwise.corpus.pool import map_in_order
+from tagwise.pixels.arrays import write_header
 from tagwise.pixels.decode import decode, fit
 from tagwise.pixels.place import PictureRefused, Place
+from tagwise.pixels.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,10 +79,9 @@ def fitted(picture: Place, view: View) -> NDArray[np.uint8] | str:
 
 def _write(pictures: Sequence[Place], view: View, array: Path, workers: int | None) -> dict[int, str]:
     shape = (view.resize, view.resize, 3)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), *shape)}
     refused: dict[int, str] = {}
-    with open_atomically(array) as handle, progress("packing", len(pictures)) as ticker:
-        np.lib.format.write_array_header_1_0(handle, header)
+    with quiet_libraries(), open_atomically(array) as handle, progress("packing", len(pictures)) as ticker:
+        write_header(handle, len(pictures), *shape)
         for position, result in enumerate(map_in_order(lambda picture: fitted(picture, view), pictures, workers)):
             if isinstance(result, str):
                 refused[position] = result

@@ -55,10 +55,8 @@ class ShardWriter:
         if self._tar is None or self._tar.offset > SHARD_BYTES:
             self._begin()
         assert self._tar is not None
-        facts = {"key": post.key, "tags": list(post.tags), "owner": post.owner, "licence": post.licence}
-        described = json.dumps({**facts, "sha256": verdict.sha256}, ensure_ascii=True).encode()
         offset = self._member(f"{row:09d}{_suffix(post.key, content)}", content)
-        self._member(f"{row:09d}.json", described)
+        self._member(f"{row:09d}.json", described(post, verdict))
         return Place(f"{SHARDS}/{self._number:06d}.tar", offset, len(content))
 
     def _begin(self) -> None:
@@ -78,6 +76,12 @@ class ShardWriter:
         begins = self._tar.offset + tarfile.BLOCKSIZE  # one header block: the names are short and plain
         self._tar.addfile(about, io.BytesIO(content))
         return begins
+
+
+def described(post: Post, verdict: Verdict, **more: int) -> bytes:
+    """What a copy of a picture must not lose, as a line of JSON."""
+    facts = {"key": post.key, "tags": list(post.tags), "owner": post.owner, "licence": post.licence}
+    return json.dumps({**more, **facts, "sha256": verdict.sha256}, ensure_ascii=True).encode()
 
 
 def _suffix(key: str, content: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tagwise.base.files import harmless, open_atomically, write_json
 from tagwise.base.settings import to_plain
+from tagwise.corpus.arrays import ArrayWriter
 from tagwise.corpus.intake import BUCKETS, Verdict, stamp_of
 from tagwise.corpus.shards import ShardWriter
 from tagwise.corpus.survey import feed
@@ -30,8 +31,8 @@ class CorpusWriter:
     """Writes the tables of a corpus as posts come in; see ``write_corpus``."""
 
     def __init__(self, folder: Path, stack: ExitStack, packed: bool) -> None:
-        self._packed = packed
         self._shards = ShardWriter(folder, stack)
+        self._arrays = ArrayWriter(folder, stack) if packed else None
         self._pictures = _ParquetColumns(stack.enter_context(open_atomically(folder / PICTURES)), _picture_schema())
         self._tags = _ParquetColumns(stack.enter_context(open_atomically(folder / TAGS)), _tag_schema())
         stack.callback(self._pictures.close)
@@ -72,11 +73,11 @@ class CorpusWriter:
 
     def _place(self, row: int, post: Post, verdict: Verdict) -> Place | None:
         """Where the picture is to be read; its bytes are copied where they have no place, or all are packed."""
-        if isinstance(post.picture, bytes):
-            return self._shards.add(row, post, verdict, post.picture)
-        if post.picture is not None and self._packed:
-            return self._shards.add(row, post, verdict, post.picture.read())
-        return post.picture
+        if post.picture is None or (isinstance(post.picture, Place) and self._arrays is None):
+            return post.picture
+        content = post.picture.read() if isinstance(post.picture, Place) else post.picture
+        small = self._arrays.add(row, post, verdict, content) if self._arrays is not None else None
+        return small or self._shards.add(row, post, verdict, content)
 
     def record(self, *, forms: list[dict[str, str]], rules: dict[str, str], source_digest: str) -> CorpusRecord:
         """What has been written so far, as the marker says it."""
@@ -104,7 +105,7 @@ def write_corpus(folder: Path, *, packed: bool = False) -> Iterator[CorpusWriter
 
     Args:
         folder: New or empty.
-        packed: Copy every picture into the corpus.
+        packed: Copy every picture into the corpus: small plain ones into arrays, the others into shards.
     """
     with ExitStack() as stack:
         yield CorpusWriter(folder, stack, packed)

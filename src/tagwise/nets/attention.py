@@ -17,15 +17,24 @@ PooledNormType = type[PooledNorm] | type[FrozenNorm]
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate that sees all channels' means (Hu et al. 2018, section 3)."""
+    """Scales each channel by a gate that sees all channels' means (Hu et al. 2018, section 3).
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    Args:
+        channels: Channels coming in and going out.
+        hidden: Channels of the gate's hidden layer.
+        rectified: The maps go through a ReLU first.
+    """
+
+    def __init__(self, channels: int, hidden: int, *, rectified: bool = False) -> None:
         super().__init__()
+        self.rectified = rectified
         self.fc1 = nn.Conv2d(channels, hidden, 1)
         self.fc2 = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
         """Maps [B, C, H, W] to maps of the same shape."""
+        if self.rectified:
+            maps_BCHW = F.relu(maps_BCHW)
         pooled = maps_BCHW.mean((2, 3), keepdim=True)
         return maps_BCHW * torch.sigmoid(self.fc2(F.relu(self.fc1(pooled))))
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tagwise.base.errors import UsageError
 from tagwise.base.views import View
-from tagwise.nets.blocks import Basic, Bottleneck, Place, PreActivation, last_norm
+from tagwise.nets.blocks import Basic, BlockPlace, Bottleneck, PreActivation, last_norm
 from tagwise.nets.design import Design
 from tagwise.nets.norms import PooledNorm
 
@@ -40,11 +39,13 @@ class Backbone(nn.Module):
         self.conv1 = _stem(design, in_chans)
         if not design.preactivation:
             self.bn1 = nn.BatchNorm2d(design.stem_widths[-1])
+            self.act1 = nn.ReLU(inplace=True)
         self.maxpool = _stem_pool(design)
         for number, stage in enumerate(_stages(design), 1):
             self.add_module(f"layer{number}", stage)
         if design.preactivation:
             self.norm = nn.BatchNorm2d(design.channels[-1])
+            self.act = nn.ReLU(inplace=True)
 
     def stages(self) -> list[nn.Module]:
         """The stages, ``layer1`` first; each is a sequence of blocks."""
@@ -63,14 +64,14 @@ class Backbone(nn.Module):
             self._refuse_one_picture()
         maps_BCHW = self.conv1(images_BCHW)
         if not self.design.preactivation:
-            maps_BCHW = F.relu(self.bn1(maps_BCHW), inplace=True)
+            maps_BCHW = self.act1(self.bn1(maps_BCHW))
         maps = [maps_BCHW]
         maps_BCHW = self.maxpool(maps_BCHW)
         for stage in self.stages():
             maps_BCHW = self._through(stage, maps_BCHW)
             maps.append(maps_BCHW)
         if self.design.preactivation and len(maps) > len(self.design.depths):
-            maps[-1] = F.relu(self.norm(maps[-1]))
+            maps[-1] = self.act(self.norm(maps[-1]))
         return maps
 
     def _through(self, stage: nn.Module, maps_BCHW: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ class Backbone(nn.Module):
 
 
 def _stem(design: Design, in_channels: int) -> nn.Module:
-    """The stem's convolutions; the norm and ReLU after the last are the net's ``bn1``."""
+    """The stem's convolutions; the norm and ReLU after the last are the net's ``bn1`` and ``act1``."""
     kernel, layers = design.stem_kernel, list[nn.Module]()
     stride = design.stem_stride
     for width in design.stem_widths:
@@ -129,7 +130,7 @@ def _stages(design: Design) -> Iterator[nn.Sequential]:
         yield nn.Sequential(*blocks)
 
 
-def _places(design: Design) -> Iterator[Place]:
+def _places(design: Design) -> Iterator[BlockPlace]:
     """Where each block stands, from the first to the last."""
     # Every second pixel of a dilated stage is to be what the striding one gives: what comes after
     # the stride sees the new dilation, and the first 3x3 comes after it if the 1x1 strides.
@@ -139,7 +140,7 @@ def _places(design: Design) -> Iterator[Place]:
         before, dilation = design.dilations[stage : stage + 2]
         for position in range(depth):
             first = position == 0
-            yield Place(
+            yield BlockPlace(
                 stage=stage,
                 in_channels=in_channels,
                 stride=design.reductions[stage + 1] // design.reductions[stage] if first else 1,

@@ -39,7 +39,7 @@ class StochasticDepth(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class BlockPlace:
     """Where in a net a block stands, and what follows from it."""
 
     stage: int
@@ -89,7 +89,7 @@ class NoShortcut(nn.Module):
 class Basic(nn.Module):
     """Two 3x3 convolutions."""
 
-    def __init__(self, design: Design, place: Place) -> None:
+    def __init__(self, design: Design, place: BlockPlace) -> None:
         super().__init__()
         channels = design.channels[place.stage]
         self.conv1, self.bn1, self.act1 = _spatial(design, place, place.in_channels, channels, place.stride)
@@ -109,7 +109,7 @@ class Basic(nn.Module):
 class Bottleneck(nn.Module):
     """A 1x1, a grouped or attended 3x3, and a 1x1 convolution; form C of Xie et al. 2017, figure 3."""
 
-    def __init__(self, design: Design, place: Place) -> None:
+    def __init__(self, design: Design, place: BlockPlace) -> None:
         super().__init__()
         width, channels = design.widths[place.stage], design.channels[place.stage]
         narrow = width // design.reduce_first
@@ -141,7 +141,7 @@ class PreActivation(nn.Module):
     shortcut (the paper's appendix, and its code); elsewhere the shortcut is the untouched input.
     """
 
-    def __init__(self, design: Design, place: Place) -> None:
+    def __init__(self, design: Design, place: BlockPlace) -> None:
         super().__init__()
         width, channels = design.widths[place.stage], design.channels[place.stage]
         if design.block == "basic":
@@ -203,7 +203,7 @@ def _with_norm(design: Design, conv: nn.Conv2d) -> tuple[nn.Module, nn.Module]:
 
 
 def _spatial(
-    design: Design, place: Place, in_channels: int, channels: int, stride: int
+    design: Design, place: BlockPlace, in_channels: int, channels: int, stride: int
 ) -> tuple[nn.Module, nn.Module, nn.Module]:
     """The 3x3 convolution, its norm and its ReLU, or the attention that holds all three."""
     attention, groups, dilation = design.attention, design.cardinality, place.first_dilation
@@ -240,15 +240,16 @@ def _spatial(
 def _excitation(design: Design, channels: int) -> nn.Module:
     if design.attention is None or design.attention.kind != "se":
         return nn.Identity()
-    return SqueezeExcitation(channels, design.attention.hidden(channels))
+    attention = design.attention
+    return SqueezeExcitation(channels, attention.hidden(channels), rectified=attention.rectified)
 
 
-def _drop_block(design: Design, place: Place) -> nn.Module:
+def _drop_block(design: Design, place: BlockPlace) -> nn.Module:
     last_stages = place.stage >= len(design.depths) - 2
     return DropBlock(design.drop_block) if design.drop_block and last_stages else nn.Identity()
 
 
-def _average(design: Design, place: Place) -> nn.Module:
+def _average(design: Design, place: BlockPlace) -> nn.Module:
     """The 3x3 average beside the 3x3 convolution; in a dilated stage the authors keep it, at stride 1."""
     if place.stride == 1 and not (place.shrinks and design.dilation_rule == "authors"):
         return nn.Identity()
@@ -256,7 +257,7 @@ def _average(design: Design, place: Place) -> nn.Module:
     return nn.AvgPool2d(3, place.stride, padding=1, count_include_pad=True)
 
 
-def _shortcut(design: Design, place: Place, *, norm: bool = True) -> nn.Module:
+def _shortcut(design: Design, place: BlockPlace, *, norm: bool = True) -> nn.Module:
     kind, in_channels, channels = design.shortcut, place.in_channels, design.channels[place.stage]
     if kind == "none":
         return NoShortcut()
@@ -274,7 +275,7 @@ def _shortcut(design: Design, place: Place, *, norm: bool = True) -> nn.Module:
     return nn.Sequential(*layers, *([nn.BatchNorm2d(channels)] if norm else []))
 
 
-def _shortcut_pool(design: Design, place: Place) -> nn.Module:
+def _shortcut_pool(design: Design, place: BlockPlace) -> nn.Module:
     if place.stride > 1:
         return nn.AvgPool2d(place.stride, place.stride, ceil_mode=True, count_include_pad=False)
     if place.shrinks and design.dilation_rule == "timm":

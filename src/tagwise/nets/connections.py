@@ -10,11 +10,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import IO, Any
 
-from tagwise.base.progress import progress
+from tagwise.base.progress import progress, say
 
 STALL_SECONDS = 30.0
 """Without a byte for so long, a connection counts as cut."""
@@ -22,8 +22,11 @@ TRIES = 8
 """Connections made for one file by one call; the next call goes on where it ended."""
 FIRST_WAIT_SECONDS = 1.0
 """Before the second try; it doubles with each further one, up to sixteen times this."""
+MOST_BYTES = 8 * 10**9
+"""Where a body counts as endless; the largest published file has 3.3 GB."""
 _CHUNK_BYTES = 1 << 20
 _MB = 10**6
+_WAS_CUT = "the connection was cut"
 
 
 class _Cut(Exception):  # noqa: N818 - it says what happened, and never leaves this file
@@ -51,20 +54,21 @@ def download(partial: IO[bytes], address: str, name: str) -> None:
         OSError: It cannot be stored.
     """
     reached = False
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(FIRST_WAIT_SECONDS * min(2 ** (attempt - 1), 16))
+    for attempt in range(1, TRIES + 1):
         try:
             with _answer(address, partial) as answer:
                 _receive(answer, partial, name)
         except _Cut as cut:
             trouble = str(cut)
             reached = reached or not isinstance(cut, _Unreachable)
-            if not reached:
-                break  # without a network, waiting is of no use
         else:
             return
-    raise Refused(f"{trouble}, in the last of {TRIES} tries" if reached else trouble)
+        if not reached:
+            raise Refused(trouble)  # without a network, waiting is of no use
+        if attempt < TRIES:
+            say(f"{name}: {trouble}; trying again ({attempt + 1} of {TRIES}).")
+            time.sleep(FIRST_WAIT_SECONDS * min(2 ** (attempt - 1), 16))
+    raise Refused(f"{trouble}, in the last of {TRIES} tries")
 
 
 def _answer(address: str, partial: IO[bytes]) -> HTTPResponse:
@@ -75,7 +79,8 @@ def _answer(address: str, partial: IO[bytes]) -> HTTPResponse:
         answer: HTTPResponse = urllib.request.build_opener(_SafeRedirects).open(request, timeout=STALL_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        trouble = f"the server answered {error.code}, {str(error.reason).splitlines()[0].rstrip('.')}"
+        reason = str(error.reason).partition("\n")[0].rstrip(".")
+        trouble = f"the server answered {error.code}{reason and f', {reason}'}"
         if error.code == 416:  # it has no more than is here already, which is not the file
             partial.truncate(0)
         elif error.code < 500 and error.code not in (408, 429):
@@ -110,22 +115,36 @@ def _receive(answer: HTTPResponse, partial: IO[bytes], name: str) -> None:
         partial.truncate(0)
         if start != 0:
             raise _Cut("the server sent another part than was asked for")
-    length = answer.headers.get("Content-Length")
-    total = start + int(length) if length is not None and length.isdecimal() else None
-    if total is not None and shutil.disk_usage(Path(partial.name).parent).free < total - start:
-        raise OSError(errno.ENOSPC, f"the disk has no room for its {total / _MB:,.0f} MB")
+    total = _declared(answer, start, Path(partial.name).parent)
     with progress(f"downloading {name}", (total or 0) // _MB, "MB", start // _MB) as ticker:
         end = start
         try:
             while chunk := _read(answer):
-                partial.write(chunk)
-                end += len(chunk)
+                end += partial.write(chunk)
+                if end > MOST_BYTES:
+                    partial.truncate(0)
+                    raise Refused(f"the server sends more than {_mb(MOST_BYTES)}, without an end")
                 if total is not None:
                     ticker.advance(end // _MB - (end - len(chunk)) // _MB)
+        except _Cut as cut:
+            raise _Cut(f"{cut} after {_mb(end)}{f' of {_mb(total)}' if total else ''}") from cut
         finally:
             partial.flush()
     if total is not None and end < total:
-        raise _Cut(f"the connection was cut after {end:,} of {total:,} bytes")
+        raise _Cut(f"{_WAS_CUT} after {_mb(end)} of {_mb(total)}")
+
+
+def _declared(answer: HTTPResponse, start: int, folder: Path) -> int | None:
+    """The length of the whole file, if the server says it and there is room for the rest."""
+    length = answer.headers.get("Content-Length")
+    if length is None or not length.isdecimal():
+        return None
+    total = start + int(length)
+    if total > MOST_BYTES:
+        raise Refused(f"the server announces {_mb(total)}, more than any published file has")
+    if shutil.disk_usage(folder).free < int(length):
+        raise OSError(errno.ENOSPC, f"the disk has no room for its {_mb(total)}")
+    return total
 
 
 def _start(answer: HTTPResponse) -> int:
@@ -143,8 +162,14 @@ def _read(answer: HTTPResponse) -> bytes:
         raise _Cut(_words(error)) from error
 
 
+def _mb(size: int) -> str:
+    return f"{size / _MB:,.1f} MB"
+
+
 def _words(trouble: object) -> str:
     if isinstance(trouble, TimeoutError):
         return f"nothing came for {STALL_SECONDS:g} seconds"
+    if isinstance(trouble, IncompleteRead):
+        return _WAS_CUT
     said = trouble.strerror if isinstance(trouble, OSError) and trouble.strerror else str(trouble)
     return said or type(trouble).__name__

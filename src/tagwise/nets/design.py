@@ -25,6 +25,8 @@ class Attention:
     """Splits of each group; above 1 only for split attention."""
     split_input: bool = False
     """Selective kernels: each kernel sees its own half of the input channels (timm's thrift)."""
+    rectified: bool = False
+    """``se``: a ReLU before the gate, as in timm's legacy nets of basic blocks."""
 
     def hidden(self, channels: int) -> int:
         """Channels of the hidden layer of attention over ``channels``."""
@@ -188,6 +190,8 @@ def _attention_faults(design: Design, attention: Attention) -> Iterator[str]:
         yield from _split_faults(design, attention)
     elif attention.radix != 1:
         yield "radix above 1 belongs to split attention"
+    if attention.rectified and attention.kind != "se":
+        yield "a ReLU before the gate belongs to squeeze-and-excitation"
     if attention.split_input and any(width % (2 * design.cardinality) for width in _attended(design)):
         yield f"halves of the input do not divide into {design.cardinality} groups"
 

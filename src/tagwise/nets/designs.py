@@ -4,8 +4,9 @@
 the digits are the layers, ``32x4d`` is 32 groups of 4 channels, ``2s`` two splits. A depth outside
 the papers' gives each of the four stages equally many blocks (``resnext38_24x10d``: three).
 
-Endings change the form: ``_cifar`` (32-pixel pictures; basic ResNets have shortcut A, zeros on both
-sides, or ``_end`` only behind, or ``_b`` projections), ``_small`` (three bottleneck stages
+Endings change the form: ``_cifar`` (32-pixel pictures; ResNets have basic blocks with shortcut A, zeros
+on both sides, or ``_end`` only behind, or ``_b`` projections; 164 and 1001 layers are bottlenecks with
+projections), ``_small`` (three bottleneck stages
 behind a 3x3 stride-1 stem without pool, each halving the side; ``8x4d`` gives stages of 64, 128 and 256 channels),
 ``_preact`` (norm and ReLU first) and ``_msra`` (stride in the first 1x1). ``plain34`` and
 ``plain20_cifar`` are the basic ResNets without shortcuts.
@@ -14,6 +15,7 @@ behind a 3x3 stride-1 stem without pool, each halving the side; ``8x4d`` gives s
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -36,30 +38,65 @@ _DEPTHS = {
     200: (3, 24, 36, 3),
     269: (3, 30, 48, 8),
 }
+_CIFAR_BOTTLENECKS = (164, 1001)
+"""Depths of He et al. 2016b; its ResNet-110 has basic blocks, as that of He et al. 2016."""
 _DEEP = {"c": (32, 32, 64), "d": (32, 32, 64), "e": (64, 64, 128), "s": (64, 64, 128), "t": (24, 32, 64)}
 
 
 def find_design(name: str) -> Design:
     """The design of a name of the table, of another library's name for it, or of the grammar.
 
-    A timm tag is left aside: ``resnext101_32x8d.fb_wsl_ig1b_ft_in1k`` has the design ``resnext101_32x8d``.
+    A timm tag names weights, not a design: ``resnext101_32x8d.fb_wsl_ig1b_ft_in1k`` is a ``resnext101_32x8d``.
 
     Raises:
-        UsageError: There is no such design (the nearest names are given), or the depth fits no stages.
+        UsageError: There is no such design, or no such weights of it (the nearest names are given), or the
+            depth fits no stages.
     """
     canonical = canonical_name(name)
     return DESIGNS[canonical] if canonical in DESIGNS else _parse(canonical)
 
 
 def canonical_name(name: str) -> str:
-    """Our spelling of a design's name: ``ig_resnext101_32x48d`` is ``resnext101_32x48d``."""
-    bare = name.partition(".")[0]
-    return ALIASES.get(bare, bare)
+    """Our spelling of a design's name: ``ig_resnext101_32x48d`` is ``resnext101_32x48d``.
+
+    Raises:
+        UsageError: There are no weights of the name's tag.
+    """
+    bare, dot, _ = name.partition(".")
+    canonical = ALIASES.get(bare, bare)
+    if dot:
+        tagged = {alias: row.design for row in WEIGHTS for alias in row.aliases if "." in alias}
+        if name.lower() not in tagged:
+            own = [alias for alias, design in tagged.items() if design == canonical]
+            raise unknown("weights", name, own or tagged)
+    return canonical
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the table that fit a shell pattern such as ``"resnext*"``, in the table's order."""
-    return [name for name in DESIGNS if fnmatchcase(name, pattern)]
+def list_models(
+    filter: str | Sequence[str] = "*",  # noqa: A002 - timm's word
+    *,
+    pretrained: bool = False,
+    exclude_filters: str | Sequence[str] = (),
+) -> list[str]:
+    """Names of the table for ``create_model``, in the table's order.
+
+    Args:
+        filter: A shell pattern such as ``"resnext*"``, or several, one of which has to fit; empty for all.
+        pretrained: Names of published weights instead of designs; patterns may fit the name of their design
+            and other libraries' names too.
+        exclude_filters: Shell patterns of what is left out.
+    """
+    names: dict[str, tuple[str, ...]] = {name: (name,) for name in DESIGNS}
+    if pretrained:
+        names = {row.name: (row.name, row.design, *row.aliases) for row in WEIGHTS}
+    included = [name for name in names if _fit(names[name], filter or "*")]
+    return [name for name in included if not _fit(names[name], exclude_filters)]
+
+
+def _fit(names: Sequence[str], patterns: str | Sequence[str]) -> bool:
+    """Whether any name fits any pattern."""
+    several = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatchcase(name, pattern) for name in names for pattern in several)
 
 
 def _parse(name: str) -> Design:
@@ -68,7 +105,7 @@ def _parse(name: str) -> Design:
         raise unknown("design", name, [*DESIGNS, *ALIASES])
     block, depths = _depths(name, words)
     settings: dict[str, Any] = {"block": block, "depths": depths}
-    settings |= _form(words) | _groups(words) | _stride(words)
+    settings |= _form(words, block) | _groups(words) | _stride(words)
     settings["attention"] = _attention(words, block)
     settings["preactivation"] = bool(words["preact"])
     if words["family"] == "plain":
@@ -96,20 +133,21 @@ def _is_sentence(words: dict[str, str]) -> bool:
 def _depths(name: str, words: dict[str, str]) -> tuple[str, tuple[int, ...]]:
     """The kind of block, and how many there are in each stage."""
     layers = int(words["layers"])
-    small_or_shallow = words["form"] == "_cifar" or layers in (18, 34)
-    basic = words["family"] == "plain" or (words["family"] == "resnet" and small_or_shallow)
+    cifar = words["form"] == "_cifar" and layers not in _CIFAR_BOTTLENECKS
+    basic = words["family"] == "plain" or (words["family"] == "resnet" and (cifar or layers in (18, 34)))
     stages = 3 if words["form"] else 4
     block, step = ("basic", 2 * stages) if basic else ("bottleneck", 3 * stages)
     if not words["form"] and layers in _DEPTHS and basic == (layers <= 34):
         return block, _DEPTHS[layers]
     blocks, rest = divmod(layers - 2, step)
     if rest or blocks < 1:
-        known = "18, 34, 50, 101, 152, 200, 269 or " if stages == 4 else ""
+        others = "164, 1001 or " if basic and words["family"] == "resnet" else ""
+        known = "18, 34, 50, 101, 152, 200, 269 or " if stages == 4 else others
         raise UsageError(f"{name} has no whole blocks in {stages} stages; its layers can be {known}{step}n + 2.")
     return block, (blocks,) * stages
 
 
-def _form(words: dict[str, str]) -> dict[str, Any]:
+def _form(words: dict[str, str], block: str) -> dict[str, Any]:
     """Stem, planes, strides and shortcut."""
     if words["form"] == "_small":
         # As in ResNeXt-50 32x4d the 3x3 is twice as wide as the planes, half as wide as the output.
@@ -118,11 +156,17 @@ def _form(words: dict[str, str]) -> dict[str, Any]:
         stem = {"stem_widths": (2 * planes,), "stem_kernel": 3, "stem_stride": 1, "stem_pool": None}
         return {"planes": (planes, 2 * planes, 4 * planes), "strides": (2, 2, 2), **stem}
     if words["form"] == "_cifar":
-        basic = words["family"] in ("resnet", "plain")
-        planes, shortcut = (16, "pad_center") if basic else (64, "conv")
+        planes = 64 if words["family"] == "resnext" else 16
+        shortcut, width = ("pad_center", 64) if block == "basic" else ("conv", planes)
         shortcut = {"_b": "conv", "_end": "pad_end", "": shortcut}[words["shortcut"]]
         stem = {"stem_widths": (planes,), "stem_kernel": 3, "stem_stride": 1, "stem_pool": None}
-        return {"planes": (planes, 2 * planes, 4 * planes), "strides": (1, 2, 2), "shortcut": shortcut, **stem}
+        return {
+            "planes": (planes, 2 * planes, 4 * planes),
+            "strides": (1, 2, 2),
+            "base_width": width,
+            "shortcut": shortcut,
+            **stem,
+        }
     variant = words["variant"]
     if words["family"] == "resnest":
         variant = "d" if int(words["layers"]) <= 50 else "e"
@@ -154,7 +198,9 @@ def _attention(words: dict[str, str], block: str) -> Attention | None:
         return Attention(kind="sk", reduction=16, min_channels=32)
     if prefix == "sk":
         return Attention(kind="sk", reduction=8 if basic else 16, min_channels=16 if basic else 8, split_input=True)
-    return Attention(kind="se", min_channels=1 if prefix == "se_" else 8) if prefix else None
+    if prefix == "se_":  # basic blocks of Caffe's lineage exist in timm alone, which put a ReLU before their gate
+        return Attention(kind="se", min_channels=1, rectified=basic)
+    return Attention(kind="se") if prefix else None
 
 
 _SLIM = ("1x64d", "2x40d", "4x24d", "8x14d", "32x4d")
@@ -189,11 +235,7 @@ _NAMES = (
     *(f"resnest50_fast_{groups}" for groups in _FAST),
 )
 
-ALIASES: dict[str, str] = {
-    **{name: row.design for row in WEIGHTS for name in (row.name, *row.aliases) if "." not in name},
-    # timm's legacy 18 and 34 layers have one ReLU more, before the gate: their weights do not fit.
-    **{f"legacy_seresnet{layers}": f"se_resnet{layers}" for layers in (18, 34)},
-}
+ALIASES: dict[str, str] = {name: row.design for row in WEIGHTS for name in (row.name, *row.aliases) if "." not in name}
 """Other libraries' names of these designs, those of their weights included."""
 
 

@@ -65,7 +65,7 @@ def in_form(net: ResidualNet, form: Form) -> ResidualNet:
     if not all(isinstance(block, Bottleneck | PathBottleneck) for block in blocks):
         raise UsageError("Only nets of bottlenecks have forms A and B, and only with norms behind convolutions.")
     first = next(net.parameters())
-    copied = build(net.design, num_classes=net.fc.out_features, in_chans=first.shape[1]).to(first)
+    copied = build(net.design, num_classes=net.num_classes, in_chans=first.shape[1]).to(first)
     copied.load_state_dict(to_grouped(net.state_dict()))
     if form == "C":
         return copied.train(net.training)

@@ -43,8 +43,6 @@ class Weights:
     """SPDX name."""
     scores: tuple[Score, ...]
     """The publisher's accuracy first, then others' of the same file."""
-    layout: str = "torchvision"
-    """Whose names the tensors have in the file, as ``layouts.recognise`` calls them."""
     aliases: tuple[str, ...] = ()
     """Other libraries' names of these weights, with timm's tags and without."""
     label_set: str = "imagenet1k"
@@ -84,6 +82,16 @@ class Weights:
         return self.scores[0].top5
 
     @property
+    def origin(self) -> str:
+        """Its name and who trained it, as a lineage says it."""
+        return f"{self.name} by {self.who}"
+
+    @property
     def commercial(self) -> bool:
         """Whether the licence allows commercial use."""
-        return "-NC" not in self.licence
+        return allows_commerce(self.licence)
+
+
+def allows_commerce(licence: str) -> bool:
+    """Whether terms, by their SPDX name, allow commercial use."""
+    return "-NC" not in licence

@@ -6,10 +6,9 @@ semi-supervised-ImageNet1K-models, facebookresearch/ResNeXt, facebook/fb.resnet.
 Cadene/pretrained-models.pytorch and akamaster/pytorch_resnet_cifar10; timm's results-imagenet.csv of 2026-08.
 
 Absent, as no design of ours computes what they do: fb.resnet.torch's resnet-50.t7 (norm after the addition)
-and resnet-200.t7 (full pre-activation), Cadene's cafferesnet101 (BGR 0..255, Caffe's pool), timm's legacy
-seresnet18 and 34 (a ReLU before the gate), and the ResNeSt backbones made for detectors (no classifier, no
-accuracy). Absent, as they are no files of tensors we read or have no published hash: SENet's Caffe models,
-Gluon's ``.params``, and what timm keeps only on its hub.
+and resnet-200.t7 (full pre-activation), Cadene's cafferesnet101 (BGR 0..255, Caffe's pool), and the ResNeSt
+backbones made for detectors (no classifier, no accuracy). Absent, as they are no files of tensors we read or
+have no published hash: SENet's Caffe models, Gluon's ``.params``, and what timm keeps only on its hub.
 """
 
 from __future__ import annotations
@@ -88,7 +87,6 @@ def _resnest(ending: str, digest: str, top1: float, *others: Score, size: int = 
         url=f"{_RESNEST}/resnest{ending}-{digest}.pth",
         licence="Apache-2.0",
         scores=(Score(by="its authors", top1=top1, view=resnest_view(size)), *others),
-        layout="resnest",
         aliases=(timms, f"{timms}.in1k") if timms else (),
     )
 
@@ -113,7 +111,6 @@ def _cadene(
         url=f"{_CADENE_COPIES if file.startswith('se_resnet') else _CADENE}/{file}-{digest}.pth",
         licence=licence,
         scores=(port, *by_timm(_TIMM, *timm)),
-        layout="cadene",
         aliases=tuple(name for name in (f"legacy_{old}", f"legacy_{old}.in1k") if timm and name != design),
     )
 
@@ -127,9 +124,8 @@ def _lua_port(design: str, digest: str, top1: float, top5: float) -> Weights:
     """Of a Torch7 file, whose licence it keeps."""
     if design == "resnet152":
         row = _cadene(design, digest, "fbresnet152", top1, top5, who=_FB, licence="BSD-3-Clause")
-        return replace(row, layout="cadene_plain", aliases=("fbresnet152",))
-    row = _cadene(design, digest, design, top1, top5, who=_XIE, licence="CC-BY-NC-4.0")
-    return replace(row, layout="cadene_resnext")
+        return replace(row, aliases=("fbresnet152",))
+    return _cadene(design, digest, design, top1, top5, who=_XIE, licence="CC-BY-NC-4.0")
 
 
 def _akamaster(layers: int, digest: str, top1: float) -> Weights:
@@ -140,7 +136,6 @@ def _akamaster(layers: int, digest: str, top1: float) -> Weights:
         url=f"{_AKAMASTER}/resnet{layers}-{digest}.th",
         licence="BSD-2-Clause",
         scores=(Score(by="its author", top1=top1, view=_SMALL),),
-        layout="akamaster",
         label_set="cifar10",
     )
 
@@ -155,7 +150,6 @@ def _torch7(design: str, file: str, top1: float, top5: float | None = None) -> W
         url=f"{_FACEBOOK}/resnext/imagenet_models/{file}" if new else f"{_TORCH7}/{file}",
         licence="CC-BY-NC-4.0" if new else "BSD-3-Clause",
         scores=(Score(by="its authors", top1=top1, top5=top5, view=_LUA),),
-        layout="torch7",
     )
 
 

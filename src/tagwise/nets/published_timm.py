@@ -5,6 +5,9 @@ Accuracies are percent as timm measured them (results-imagenet.csv of 2026-08), 
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 from tagwise.base.views import View, timm_view
 from tagwise.nets.provenance import Score, Weights
 
@@ -25,15 +28,8 @@ def _trained(design: str, tag: str, path: str, scores: tuple[Score, ...], who: s
         url=f"{_RELEASES}/{path}.pth",
         licence="Apache-2.0",
         scores=scores,
-        layout=_layout(design),
         aliases=(f"{design}.{tag}_in1k",),
     )
-
-
-def _layout(design: str) -> str:
-    """Deep stems and attention have no names in torchvision."""
-    deep = design.startswith("resnet") and design[-1] in "cds"
-    return "timm" if deep or design.startswith("se") else "torchvision"
 
 
 def _strikes_back(design: str, tag: str, digest: str, top1: float, top5: float) -> Weights:
@@ -48,6 +44,16 @@ def _ra2(design: str, digest: str, top1: float, top5: float, size: int, crop_pct
     return _trained(design, "ra2", f"v0.1-weights/{design}_ra2-{digest}", scores)
 
 
+def _legacy(
+    layers: int, digest: str, top1: float, top5: float, interpolation: Literal["bilinear", "bicubic"]
+) -> Weights:
+    """SE nets of basic blocks in the form of Caffe's, which timm trained itself."""
+    scores = by_timm(timm_view(224, 0.875, interpolation), top1, top5)
+    row = _trained(f"se_resnet{layers}", "timm", f"v0.1-weights/seresnet{layers}-{digest}", scores)
+    old = f"legacy_seresnet{layers}"
+    return replace(row, aliases=(old, f"{old}.in1k"))
+
+
 def _gluon(design: str, digest: str, top1: float, top5: float) -> Weights:
     old = f"gluon_{design}"
     if design.startswith("resnet"):
@@ -59,7 +65,6 @@ def _gluon(design: str, digest: str, top1: float, top5: float) -> Weights:
         url=f"{_GLUON}/{old}-{digest}.pth",
         licence="Apache-2.0",
         scores=by_timm(timm_view(224, 0.875, "bicubic"), top1, top5),
-        layout=_layout(design),
         aliases=(old, f"{design}.gluon_in1k"),
     )
 
@@ -72,7 +77,6 @@ def _gluon_resnest(layers: int, digest: str, top1: float, top5: float) -> Weight
         url=f"{_RELEASES}/v0.1-weights/gluon_resnest{layers}-{digest}.pth",
         licence="Apache-2.0",
         scores=by_timm(timm_view(224, 0.875, "bilinear"), top1, top5),
-        layout="resnest",
         aliases=(f"resnest{layers}d", f"resnest{layers}d.gluon_in1k"),
     )
 
@@ -108,6 +112,8 @@ TIMM_WEIGHTS: tuple[Weights, ...] = (
     _strikes_back("seresnet50", "a1", "ffa00869", 80.012, 94.704),
     _strikes_back("seresnet50", "a2", "850de0d9", 80.102, 94.720),
     _strikes_back("seresnet50", "a3", "317ecd56", 77.036, 93.072),
+    _legacy(18, "4bb0ce65", 71.742, 90.340, "bicubic"),
+    _legacy(34, "a4004e63", 74.788, 92.134, "bilinear"),
     _gluon("resnet18", "0757602b", 70.844, 89.750),
     _gluon("resnet34", "c6d82d59", 74.574, 91.988),
     _gluon("resnet50", "0ebe02e2", 77.580, 93.704),

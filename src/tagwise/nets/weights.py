@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from fnmatch import fnmatchcase
 
 from torch import Tensor
 
@@ -11,10 +10,19 @@ from tagwise.base.errors import unknown
 from tagwise.base.progress import say
 from tagwise.nets.designs import canonical_name, find_design
 from tagwise.nets.downloads import fetch
-from tagwise.nets.provenance import Score, Weights
+from tagwise.nets.provenance import Score, Weights, allows_commerce
 from tagwise.nets.published import WEIGHTS
 
-__all__ = ["WEIGHTS", "Score", "Weights", "find_weights", "list_weights", "load_weights", "say_terms", "weights_of"]
+__all__ = [
+    "WEIGHTS",
+    "Score",
+    "Weights",
+    "find_weights",
+    "load_weights",
+    "say_licence",
+    "say_terms",
+    "weights_of",
+]
 
 
 def find_weights(name: str, tag: str | None = None) -> Weights:
@@ -42,11 +50,6 @@ def find_weights(name: str, tag: str | None = None) -> Weights:
     raise unknown("weights", name, [spelling for row in WEIGHTS for spelling in (row.name, *row.aliases)])
 
 
-def list_weights(pattern: str = "*") -> list[Weights]:
-    """Rows whose name, or another library's name of them, fits a shell pattern such as ``"*_swsl"``."""
-    return [row for row in WEIGHTS if any(fnmatchcase(name, pattern) for name in (row.name, *row.aliases))]
-
-
 def load_weights(row: Weights) -> dict[str, Tensor]:
     """The tensors of a row under our names, downloaded once into torch.hub's folder, the hash checked.
 
@@ -56,10 +59,15 @@ def load_weights(row: Weights) -> dict[str, Tensor]:
         TagwiseError: The file cannot be had, is not the published one, or does not fit its design.
     """
     from tagwise.nets.layouts import read_state, to_canonical
+    from tagwise.nets.layouts.torch7_nets import read_torch7_state
 
     say_terms(row)
-    path = fetch(row.url, row.sha256_prefix, name=row.name)
-    return to_canonical(read_state(path), find_design(row.design))
+    design = find_design(row.design)
+    # The files without a published hash are all Torch7's.
+    path = fetch(
+        row.url, row.sha256_prefix, name=row.name, check=lambda part: to_canonical(read_torch7_state(part), design)
+    )
+    return to_canonical(read_state(path), design)
 
 
 def weights_of(sha256: str) -> Weights | None:
@@ -69,10 +77,15 @@ def weights_of(sha256: str) -> Weights | None:
 
 def say_terms(row: Weights) -> None:
     """Says once what a user of the file has to know: that its terms forbid commercial use, what is wrong with it."""
-    if not row.commercial:
-        _say_once(f"These weights of {row.who} are licensed {row.licence}: not for commercial use.")
+    say_licence(row.origin, row.licence)
     if row.note:
         _say_once(f"Of {row.name}: {row.note}.")
+
+
+def say_licence(origin: str, licence: str) -> None:
+    """Says once that weights, or what was trained from them, are not for commercial use, if they are not."""
+    if not allows_commerce(licence):
+        _say_once(f"Weights that come from {origin} are licensed {licence}: not for commercial use.")
 
 
 @functools.cache

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tagwise.base.progress import printable
+from tagwise.pixels.arrays import shape_in_array
 from tagwise.pixels.place import PictureRefused, Place
 from tagwise.pixels.quiet import quiet
 
@@ -74,7 +75,7 @@ def decode(source: Place | Path | bytes, *, background: tuple[int, int, int] = (
     and palettes are converted; EXIF orientation is applied; broken metadata is passed over.
 
     Args:
-        source: A place, a file, or a file's content.
+        source: A place, a file, or a file's content. Of a picture in an array the pixels are read as they lie there.
         background: RGB 0..255 put under transparent pixels.
 
     Raises:
@@ -84,7 +85,13 @@ def decode(source: Place | Path | bytes, *, background: tuple[int, int, int] = (
     name = "this picture" if isinstance(source, bytes) else printable(str(source))
     content = b""
     try:
-        content = source if isinstance(source, bytes) else _place(source).read()
+        if isinstance(source, bytes):
+            content = source
+        else:
+            place = _place(source)
+            content = place.read()
+            if shape := shape_in_array(place):
+                return DecodedPicture(pixels_HWC=np.frombuffer(content, np.uint8).reshape(shape).copy(), notes=())
         with quiet():
             return _decode(content, background)
     except PictureRefused as refusal:

@@ -1,10 +1,12 @@
-"""Silence about odd metadata while any thread decodes."""
+"""Silence about odd metadata and damage while any thread decodes; what matters of them is told as notes and reasons."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,3 +38,26 @@ def quiet() -> Iterator[None]:
             if _depth == 0 and _filters is not None:
                 _filters.__exit__(None, None, None)
                 _filters = None
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keeps off the terminal what C libraries, libtiff first of all, say there of damaged pictures; Python still talks.
+
+    All threads share the one stderr, so this stands around the work on many pictures and not around each.
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    encoding = getattr(sys.stderr, "encoding", None)
+    with open(terminal, "w", encoding=encoding, errors="backslashreplace") as talk:  # noqa: PTH123 - a descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        try:
+            with redirect_stderr(talk if sys.stderr is sys.__stderr__ else sys.stderr):
+                yield
+        finally:
+            os.dup2(terminal, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +11,15 @@ from torch import Tensor
 
 from tagwise.base.errors import TagwiseError, UsageError, unknown
 from tagwise.base.files import sha256_of_file
-from tagwise.base.progress import say
+from tagwise.base.progress import printable, say
 from tagwise.base.views import View
 from tagwise.nets.create import DEFAULT_VIEW, create_model
 from tagwise.nets.design import Design
 from tagwise.nets.designs import find_design, list_models
 from tagwise.nets.grammar import ResidualNet, build, new_classifier
 from tagwise.nets.label_sets import class_names
-from tagwise.nets.weights import WEIGHTS, Weights, find_weights, say_terms, weights_of
+from tagwise.nets.layouts import guess_design, read_state, to_canonical
+from tagwise.nets.weights import WEIGHTS, Weights, find_weights, say_licence, say_terms, weights_of
 from tagwise.training.models import MODEL_FILE, Model, ModelFacts, holds_model, in_dtype, read_model
 
 _SMALL_VIEW = View(resolution=32, resize=32)
@@ -35,7 +37,8 @@ def load(
 
     Weights of others are recognised by what is in the file, and taken over completely or not at all. A
     published file is known by its SHA-256 and brings the view and the names of its publisher; any other
-    is shown pictures as nets of its design usually are, which is said.
+    is shown pictures as nets of its design usually are, which is said. Terms that forbid commercial use
+    are said once, also of what was trained from such weights.
 
     Args:
         thing: The folder of a run, a file, or the name of published weights (``resnext101_32x8d_wsl``).
@@ -48,37 +51,60 @@ def load(
 
     Raises:
         UsageError: There is no such folder, file, name or design; a run has no model yet; several
-            designs fit; the names are not as many as the outputs.
+            designs fit; a design or classes are given to what has its own; the names are not as many as the
+            outputs, or two are the same.
         TagwiseError: The file is damaged, wants to run code, or does not fit; or it cannot be had.
     """
     path = Path(thing)
     if path.is_dir() and not (path / MODEL_FILE).is_file():
         raise UsageError(f"{path} holds no {MODEL_FILE}; give the folder of a finished run.")
+    if num_classes is not None and num_classes < 1:
+        raise UsageError(
+            f"num_classes is 1 or more, not {num_classes}; the backbone alone is in the net too."
+        )
     if path.is_file() and not holds_model(path):
         return _of_others(path, design, classes, num_classes, dtype)
+    row = None if path.is_dir() or path.is_file() else _row(str(thing))
+    if classes is not None or num_classes is not None:
+        raise UsageError(f"{thing} has classes of its own; leave those that you gave away.")
+    if row is not None:
+        _refuse_other_design(thing, find_design(row.design), design)
+        return _published(row, dtype)
     if path.is_dir():
         model = read_model(path / MODEL_FILE, path.resolve().name, dtype)
     else:
-        model = read_model(path, path.stem, dtype) if path.is_file() else _published(str(thing), dtype)
-    if design is not None and find_design(design) != model.facts.design:
-        raise UsageError(f"{thing} has a design of its own, which is not {design}; leave --design away.")
-    if classes is not None or num_classes is not None:
-        raise UsageError(f"{thing} has classes of its own; leave those that you gave away.")
+        model = read_model(path, path.stem, dtype)
+    _refuse_other_design(thing, model.facts.design, design)
+    say_licence(next(iter(model.facts.lineage), model.name), model.facts.licence)
     return model
 
 
-def _published(name: str, dtype: torch.dtype | None) -> Model:
+def _row(name: str) -> Weights:
     try:
-        row = find_weights(name)
+        return find_weights(name)
     except UsageError as error:
         beside = Path(name).parent
         folders = [str(run.parent) for run in beside.glob(f"*/{MODEL_FILE}")]
         names = folders + [weights.name for weights in WEIGHTS] + list_models()
         raise unknown("model", name, names, "folders, files or the table of weights") from error
-    net = create_model(name, pretrained=True)
+
+
+def _refuse_other_design(thing: str | Path, own: Design, asked: str | None) -> None:
+    if asked is not None and find_design(asked) != own:
+        raise UsageError(f"{thing} has a design of its own, which is not {asked}; leave --design away.")
+
+
+def _published(row: Weights, dtype: torch.dtype | None) -> Model:
+    net = create_model(row.name, pretrained=True)
     if dtype is not None:
         net = net.to(dtype)
-    return _model(net, row.view, class_names(row.label_set), row.name, row.sha256_prefix or row.name, row)
+    return Model(
+        net=net.eval(),
+        facts=_facts(net.design, row.view, class_names(row.label_set), row, row.name),
+        name=row.name,
+        digest=row.sha256_prefix or row.name,
+        published=row,
+    )
 
 
 def _of_others(
@@ -88,50 +114,52 @@ def _of_others(
     num_classes: int | None,
     dtype: torch.dtype | None,
 ) -> Model:
-    from tagwise.nets.layouts import read_state, to_canonical
-
     sha256 = sha256_of_file(path)
+    _refuse_false_name(path, sha256)
+    source = weights_of(sha256)
+    if source is not None:
+        say_terms(source)
+    state = read_state(path)
+    chosen = find_design(design or (source.design if source is not None else _guessed(state, path)))
+    row = source
+    if source is not None and find_design(source.design) != chosen:
+        say(f"{path.name} holds {source.name}; as {design} it is another net, of which nothing is published.")
+        row = None
+    fitted = to_canonical(state, chosen, num_classes=num_classes, new_classifier=num_classes is not None)
+    net = _filled(chosen, {key: in_dtype(tensor, dtype) for key, tensor in fitted.items()}, num_classes, path)
+    usual, view = _usual(chosen, path) if row is None else (row.label_set, row.view)
+    names = _named(classes, usual, net.fc.out_features, path, published=row is not None)
+    return Model(
+        net=net.eval(),
+        facts=_facts(chosen, view, names, source, path.stem),
+        name=path.stem,
+        digest=sha256[:16],
+        published=row if "fc.weight" in fitted else None,
+    )
+
+
+def _refuse_false_name(path: Path, sha256: str) -> None:
     promised = next((row.sha256_prefix for row in WEIGHTS if row.file == path.name), "")
     if not sha256.startswith(promised):
         raise TagwiseError(
             f"{path} is damaged or not what its name says: its SHA-256 begins with {sha256[:8]}, not {promised}; "
             "fetch it again, or rename it."
         )
-    row = weights_of(sha256)
-    state = read_state(path)
-    name = design or (row.design if row is not None else _guessed(state, path))
-    chosen = find_design(name)
-    if row is not None and find_design(row.design) != chosen:
-        say(f"{path.name} is the file of {row.name}; as {design} it is another net, of which nothing is published.")
-        row = None
-    if row is not None:
-        say_terms(row)
-    fitted = to_canonical(state, chosen, num_classes=num_classes, new_classifier=num_classes is not None)
-    net = _filled(chosen, {key: in_dtype(tensor, dtype) for key, tensor in fitted.items()}, num_classes, path)
-    usual, view = _usual(chosen, path) if row is None else (row.label_set, row.view)
-    names = _named(classes, usual, net.fc.out_features, path, published=row is not None)
-    return _model(net, view, names, path.stem, sha256[:16], row)
 
 
-def _model(
-    net: ResidualNet, view: View, classes: tuple[str, ...], name: str, digest: str, row: Weights | None
-) -> Model:
-    facts = ModelFacts(
-        design=net.design,
+def _facts(design: Design, view: View, classes: tuple[str, ...], source: Weights | None, name: str) -> ModelFacts:
+    """Of tensors of ``source``, if they are published: terms go with them into another net too."""
+    return ModelFacts(
+        design=design,
         view=view,
         classes=classes,
-        lineage=(f"{row.name} by {row.who}" if row is not None else name,),
-        licence=row.licence if row is not None else "unknown",
+        lineage=(source.origin if source is not None else name,),
+        licence=source.licence if source is not None else "unknown",
     )
-    return Model(net=net.eval(), facts=facts, name=name, digest=digest, published=row)
 
 
 def _guessed(state: dict[str, Tensor], path: Path) -> str:
-    from tagwise.nets.layouts import guess_design
-
-    name = guess_design(state)
-    if name is None:
-        raise UsageError(f"The weights in {path} are of no design in the table; say which they are with --design.")
+    name = guess_design(state, f"The weights in {path}")
     say(f"{path.name} has the tensors of {name}.")
     return name
 
@@ -166,6 +194,12 @@ def _named(
         if len(classes) != outputs:
             raise UsageError(
                 f"{len(classes):,} classes are named and {path.name} has {outputs:,} outputs; give a name for each."
+            )
+        twice = [name for name, times in Counter(classes).items() if times > 1]
+        if twice:
+            raise UsageError(
+                f"The classes named for {path.name} hold {printable(twice[0], 40)} more than once; give each output a "
+                "name of its own."
             )
         return tuple(classes)
     usual = class_names(label_set)

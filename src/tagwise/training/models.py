@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from tagwise.base.files import open_atomically, sha256_of_file
 from tagwise.base.views import View
 from tagwise.nets.design import Design
 from tagwise.nets.grammar import ResidualNet, build
+from tagwise.nets.layouts import from_canonical
 from tagwise.nets.provenance import Weights
 from tagwise.tags.space import LabelSpace
 from tagwise.training.losses import Loss
@@ -62,6 +64,31 @@ class Model:
     """SHA-256 prefix of its file, 16 hex digits."""
     published: Weights | None = None
     """What its publisher says of it, if its file is a published one."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes it into one file, from which ``load`` gives net and facts back, wherever they came from.
+
+        A file that is there is replaced.
+
+        Raises:
+            UsageError: The net was given a classifier of another size than there are names.
+            TagwiseError: The file cannot be written.
+        """
+        outputs, names = self.net.fc.out_features, len(self.facts.outputs)
+        if outputs != names:
+            raise UsageError(f"The net has {outputs:,} outputs and {self.name} {names:,} names of outputs; name each.")
+        save_model(Path(path), self.net, self.facts)
+
+    def state_dict_for(self, library: Literal["torchvision", "timm"]) -> dict[str, torch.Tensor]:
+        """The net's tensors as the same net of another library loads them strictly, with equal logits.
+
+        Args:
+            library: Nets of Caffe's lineage, such as ``se_resnet50``, are timm's ``legacy_`` models.
+
+        Raises:
+            UsageError: The library has no such net.
+        """
+        return from_canonical(self.net.state_dict(), self.net.design, library)
 
 
 def save_model(path: Path, net: nn.Module, facts: ModelFacts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from tagwise.measure.intervals import wilson
 from tagwise.nets.label_sets import class_names, synsets
 from tagwise.pixels.forms import PictureForm, read_form
 from tagwise.pixels.place import Place
+from tagwise.pixels.quiet import quiet_libraries
 from tagwise.training.models import Model
 from tagwise.transfer.features import score
 from tagwise.transfer.targets import MAX_UNREADABLE_FRACTION, Part
@@ -54,24 +56,25 @@ def match_classes(names: Sequence[str], outputs: Sequence[str]) -> tuple[NDArray
     """The output that stands for each class of a target.
 
     Args:
-        names: The target's classes; case, hyphens, underscores and blanks do not tell them apart.
-        outputs: Names of a model's outputs.
+        names: The target's classes; where an output is not called so to the letter, case, hyphens, underscores
+            and blanks do not count.
+        outputs: Names of a model's outputs, no two the same.
 
     Returns:
         Positions among the outputs, and how they were found, in words: by name, by WordNet id for
         ImageNet's classes, or, where either side has numbers for names and there are equally many, by order.
 
     Raises:
-        DataRefused: Some of the classes, or all, are none of the model's.
+        DataRefused: Some of the classes, or all, are none of the model's, or two of them are one of its.
     """
-    known = {_folded(name): position for position, name in enumerate(outputs)}
-    ways = {"by name": known}
+    ways = {"by name": outputs}
     if tuple(outputs) == class_names("imagenet1k"):
-        ways["by WordNet id"] = {synset: position for position, synset in enumerate(synsets())}
-    for how, positions in ways.items():
-        found = [positions.get(_folded(name)) for name in names]
-        unknown = [name for name, position in zip(names, found, strict=True) if position is None]
+        ways["by WordNet id"] = synsets()
+    for how, words in ways.items():
+        found = _places(names, words)
+        unknown = [name for name, place in zip(names, found, strict=True) if place is None]
         if not unknown:
+            _refuse_merged(names, found, outputs)
             return np.array(found, np.int64), how
         if len(unknown) < len(names):
             raise DataRefused(_misfit(unknown, names, outputs))
@@ -100,7 +103,7 @@ def judge_classifier(
     """
     truth, view = columns[part.truth], model.facts.view
     logits, rows = [], []
-    with progress("evaluating", len(part)) as ticker:
+    with quiet_libraries(), progress("evaluating", len(part)) as ticker:
         for first in range(0, len(part), batch):
             places = [Place(str(path)) for path in part.paths[first : first + batch]]
             squares = list(map_in_order(lambda place: fitted(place, view), places, workers))
@@ -145,8 +148,26 @@ def _refuse_unreadable(unreadable: int, part: Part) -> None:
         )
 
 
+def _places(names: Sequence[str], words: Sequence[str]) -> list[int | None]:
+    """Where each name stands among the words: to the letter, else folded, unless several words fold to it."""
+    exact = {word: place for place, word in enumerate(words)}
+    times = Counter(map(_folded, words))
+    alike = {_folded(word): place for word, place in exact.items() if times[_folded(word)] == 1}
+    return [exact.get(name, alike.get(_folded(name))) for name in names]
+
+
 def _folded(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _refuse_merged(names: Sequence[str], found: Sequence[int | None], outputs: Sequence[str]) -> None:
+    first: dict[int | None, str] = {}
+    for name, place in zip(names, found, strict=True):
+        if place is not None and first.setdefault(place, name) != name:
+            raise DataRefused(
+                f"The classes {printable(first[place], 40)} and {printable(name, 40)} are both the model's output "
+                f"{printable(outputs[place], 40)}; merge them, or rename the one that is something else."
+            )
 
 
 def _misfit(unknown: Sequence[str], names: Sequence[str], outputs: Sequence[str]) -> str:

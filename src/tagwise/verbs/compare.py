@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError, unknown
-from tagwise.verbs.planning import refuse_no_workers
+from tagwise.verbs.planning import refuse_no_workers, several
 
 if TYPE_CHECKING:
     from tagwise.pages.page import Table
@@ -38,12 +39,12 @@ class CompareResult:
 
 
 def compare(
-    target: Path,
+    target: Path | str,
     *,
-    model: list[str],
-    out: Path,
+    model: Sequence[str | Path],
+    out: Path | str,
     by: list[str] | None = None,
-    test: Path | None = None,
+    test: Path | str | None = None,
     test_fraction: float | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
@@ -92,6 +93,7 @@ def compare(
     from tagwise.transfer.records import PROTOCOLS
 
     refuse_no_workers(workers)
+    target, out, things = Path(target), Path(out), several(model)
     if by is not None and not by:
         raise UsageError(f"--by names nothing; give some of {', '.join(PROTOCOLS)}, or leave it away for all.")
     for protocol in by or ():
@@ -100,7 +102,7 @@ def compare(
     where = choose_device(device)
     opened = open_target(
         target,
-        test=test,
+        test=None if test is None else Path(test),
         test_fraction=test_fraction,
         picture_column=picture_column,
         class_column=class_column,
@@ -112,10 +114,10 @@ def compare(
         )
     if per_class is not None:
         opened = opened.few_labelled(per_class, seed)
-    models = [load(thing) for thing in model]
+    models = [load(thing) for thing in things]
     if not models:
         raise UsageError("There is nothing to compare; give --model with a run folder or the name of weights.")
-    names = _names(model, models)
+    names = _names([str(thing) for thing in things], models)
     design = find_design(scratch_design) if scratch_design else models[0].facts.design
     length = epochs if epochs is not None else usual_epochs(len(opened.train))
     arena = Arena(target=opened, pixels=out / "pixels", device=where, seed=seed, workers=workers)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError
 from tagwise.verbs.lines import read_lines
+from tagwise.verbs.planning import refuse_no_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 SMALL_SIDE = 64
 """Pixels; pictures whose longer side is at most this lose much when they are compressed."""
+_TEST_SETS = {"imagenet1k": "ImageNet-1k's validation pictures", "cifar10": "CIFAR-10's test pictures"}
+"""What the published numbers of a label set were measured on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class PublishedScore:
     """Somebody's accuracy of the same file."""
 
     by: str
+    test_set: str
+    """What it was measured on, in words."""
     top1: float
     """Percent."""
     top5: float | None
@@ -36,7 +41,8 @@ class PublishedScore:
     """Whether pictures were shown to it as here."""
 
     def __str__(self) -> str:
-        return f"published by {self.by}: top-1 {self.top1:g}%{'' if self.top5 is None else f', top-5 {self.top5:g}%'}"
+        top5 = "" if self.top5 is None else f", top-5 {self.top5:g}%"
+        return f"published by {self.by}: top-1 {self.top1:g}%{top5} on {self.test_set}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +51,6 @@ class Files:
 
     form: PictureForm
     pictures: int
-
-    def __str__(self) -> str:
-        form = self.form
-        quality = "" if form.jpeg_quality is None else f", quality {form.jpeg_quality}"
-        return f"{self.pictures:,} {form.format} of {form.width} x {form.height} px{quality}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +74,13 @@ class EvaluateResult:
     """How the target's classes were found among the outputs."""
     test_digest: str
     published: tuple[PublishedScore, ...]
-    """On the test set of the label set, the publisher's first."""
+    """The publisher's first."""
     files: tuple[Files, ...]
     """The kinds of the test files, the most frequent first."""
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
         top1, top5 = self.scores.top1, self.scores.top5
-        kinds = [*map(str, self.files[:3]), *([f"{len(self.files) - 3:,} kinds more"] if self.files[3:] else [])]
         return "\n".join(
             (
                 f"{self.model} on {self.target}: {top1.right:,} of {top1.pictures:,} pictures right, "
@@ -89,18 +89,18 @@ class EvaluateResult:
                 f"mean of the classes {self.scores.class_mean:.2%}",
                 f"  view: {self.view}",
                 *(line for score in self.published for line in (str(score), f"  view: {score.view}")),
-                f"files: {'; '.join(kinds)}",
+                f"files: {'; '.join(_formats(self.files))}",
                 *(f"warning: {warning}" for warning in self.warnings),
             )
         )
 
 
 def evaluate(
-    target: Path,
+    target: Path | str,
     *,
-    model: str,
+    model: str | Path,
     design: str | None = None,
-    classes: Path | None = None,
+    classes: Path | str | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
     batch: int = 64,
@@ -130,9 +130,10 @@ def evaluate(
     from tagwise.transfer.evaluation import forms, judge_classifier, match_classes
     from tagwise.transfer.opening import open_labelled
 
+    refuse_no_workers(workers)
     if batch < 1:
         raise UsageError(f"--batch is 1 or more, not {batch}.")
-    where = choose_device(device)
+    target, where = Path(target), choose_device(device)
     names, part = open_labelled(target, picture_column=picture_column, class_column=class_column)
     chosen = load(model, design=design, classes=None if classes is None else read_lines(classes, "--classes"))
     facts = chosen.facts
@@ -157,11 +158,18 @@ def evaluate(
 
 
 def _scores_of(row: Weights | None, view: View) -> tuple[PublishedScore, ...]:
+    if row is None:
+        return ()
     return tuple(
         PublishedScore(
-            by=score.by, top1=score.top1, top5=score.top5, view=str(score.view), same_view=score.view == view
+            by=score.by,
+            test_set=_TEST_SETS[row.label_set],
+            top1=score.top1,
+            top5=score.top5,
+            view=str(score.view),
+            same_view=score.view == view,
         )
-        for score in (() if row is None else row.scores)
+        for score in row.scores
     )
 
 
@@ -176,12 +184,32 @@ def _warnings(found: Counter[PictureForm]) -> tuple[str, ...]:
     )
 
 
+def _formats(files: Sequence[Files]) -> list[str]:
+    """The files of each format in few words, the commonest format first."""
+    pictures: Counter[str] = Counter()
+    for kind in files:
+        pictures[kind.form.format] += kind.pictures
+    told = []
+    for name, count in pictures.most_common():
+        forms = [kind.form for kind in files if kind.form.format == name]
+        size = f"{_span([form.width for form in forms])} x {_span([form.height for form in forms])} px"
+        told.append(f"{count:,} {name} of {size}{_quality(forms, ', quality')}")
+    return told
+
+
 def _encodings(forms: Sequence[PictureForm]) -> str:
-    qualities = sorted(form.jpeg_quality for form in forms if form.jpeg_quality is not None)
-    if not qualities:
-        return ", ".join(sorted({form.format for form in forms}))
-    span = f"{qualities[0]}" if qualities[0] == qualities[-1] else f"{qualities[0]} to {qualities[-1]}"
-    return f"{', '.join(sorted({form.format for form in forms}))}, quality about {span}"
+    return ", ".join(sorted({form.format for form in forms})) + _quality(forms, ", quality about")
+
+
+def _quality(forms: Sequence[PictureForm], words: str) -> str:
+    """The JPEGs' qualities behind ``words``; nothing where none is known."""
+    qualities = [form.jpeg_quality for form in forms if form.jpeg_quality is not None]
+    return f"{words} {_span(qualities)}" if qualities else ""
+
+
+def _span(numbers: Sequence[int]) -> str:
+    """``75``, or ``60-95`` where they differ."""
+    return "-".join(f"{end:,}" for end in sorted({min(numbers), max(numbers)}))
 
 
 def _percent(share: Share) -> str:

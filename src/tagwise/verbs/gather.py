@@ -13,6 +13,7 @@ from tagwise.base.files import claim_alone
 from tagwise.base.progress import printable, say
 from tagwise.base.settings import difference, digest
 from tagwise.verbs.lines import read_lines
+from tagwise.verbs.planning import refuse_no_workers, several
 
 if TYPE_CHECKING:
     from tagwise.corpus.intake import Rules, Verdict
@@ -48,13 +49,13 @@ class GatherResult:
 
 def gather(
     source: Sequence[str | Path],
-    out: Path,
+    out: Path | str,
     *,
     picture_column: str | None = None,
     tags_column: str | None = None,
     separator: str | None = None,
     caption_column: str | None = None,
-    lexicon: Path | None = None,
+    lexicon: Path | str | None = None,
     owner_column: str | None = None,
     licence_column: str | None = None,
     opt_out_column: str | None = None,
@@ -62,7 +63,7 @@ def gather(
     column_names: list[str] | None = None,
     query: str | None = None,
     pictures: bool = True,
-    opt_out: Path | None = None,
+    opt_out: Path | str | None = None,
     licences: list[str] | None = None,
     decode: str = "all",
     pack: bool = False,
@@ -101,7 +102,8 @@ def gather(
         licences: Licences that are allowed; pictures of others, or of none stated, are left out.
         decode: all; headers, which does not see damage behind them; or how many pictures to decode
             whole, chosen by hashes of their keys: with more pictures later, new ones alone are decoded.
-        pack: Copy the pictures into the corpus, as tar shards with their tags.
+        pack: Copy the pictures into the corpus with their tags: small plain ones as one array for each size, the
+            others as tar shards.
         max_skipped_fraction: Share of the pictures, 0 to 1, that may be damaged, missing or duplicate.
         overwrite: Gather what was gathered from other sources; what has not changed is not looked at again.
         workers: Threads, 1 or more; by default one for each processor.
@@ -112,7 +114,8 @@ def gather(
     Raises:
         UsageError: Unknown or ambiguous source, column or separator; another corpus stands in ``out``, or
             another process is gathering into it.
-        DataRefused: Too many pictures, or all, are left out; ``<out>-skipped.csv`` lists them.
+        DataRefused: Too many pictures, or all, are left out; ``<out>-skipped.csv`` lists them, or the file that
+            the message names.
     """
     from tagwise.corpus.gathering import Gathering, posts_of
     from tagwise.corpus.intake import Rules
@@ -124,14 +127,14 @@ def gather(
 
     if not 0 <= max_skipped_fraction <= 1:
         raise UsageError(f"--max-skipped-fraction is a share of 0 to 1, not {max_skipped_fraction}.")
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers is 1 thread or more, not {workers}; leave it away for one on each processor.")
+    refuse_no_workers(workers)
+    out = Path(out)
     columns = Columns(
         picture=picture_column,
         tags=tags_column,
         separator=separator,
         caption=caption_column,
-        lexicon=lexicon,
+        lexicon=None if lexicon is None else Path(lexicon),
         owner=owner_column,
         licence=licence_column,
         opt_out=opt_out_column,
@@ -140,7 +143,7 @@ def gather(
         query=query,
         pictures=pictures,
     )
-    sources = [open_source(str(path), columns) for path in source]
+    sources = [open_source(str(path), columns) for path in several(source)]
     if not sources:
         raise UsageError("There is nothing to gather; give a folder of pictures or a table.")
     for line in (line for opened in sources for line in opened.described()):
@@ -181,7 +184,7 @@ def _claimed(out: Path) -> Iterator[None]:
     """Keeps other processes out of the corpus; a folder that was claimed for nothing goes again."""
     from tagwise.corpus.table import MARKER
 
-    with claim_alone(out, MARKER):
+    with claim_alone(out, MARKER, nested=False):  # a training may be writing into its run or its pixels there
         try:
             yield
         except OSError as error:

@@ -58,13 +58,13 @@ class LabelsResult:
 
 
 def labels(
-    corpus: Path,
-    out: Path,
+    corpus: Path | str,
+    out: Path | str,
     *,
     min_count: int = 1,
     top: int | None = None,
-    aliases: Path | None = None,
-    deny: Path | None = None,
+    aliases: Path | str | None = None,
+    deny: Path | str | None = None,
     min_length: int = 1,
     min_owners: int = 1,
     drop_numbers: bool = False,
@@ -104,6 +104,7 @@ def labels(
     from tagwise.tags.merging import read_aliases
     from tagwise.tags.space import LabelOptions
 
+    corpus, out = Path(corpus), Path(out)
     options = LabelOptions(
         min_count=min_count,
         top=top,
@@ -115,7 +116,7 @@ def labels(
     labelling = build_label_space(
         Corpus.open(corpus).tag_table(),
         options,
-        aliases=read_aliases(aliases) if aliases else {},
+        aliases=read_aliases(Path(aliases)) if aliases else {},
         deny=read_lines(deny, "--deny") if deny else (),
     )
     space, assignment = labelling.space, labelling.assignment

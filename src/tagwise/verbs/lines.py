@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tagwise.base.errors import UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def read_lines(path: Path, flag: str) -> list[str]:
+def read_lines(path: str | Path, flag: str) -> list[str]:
     """The lines that hold something, without the spaces around it.
 
     Args:
@@ -21,7 +18,7 @@ def read_lines(path: Path, flag: str) -> list[str]:
         UsageError: The file cannot be read as text.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{flag} {path} cannot be read as text: {error}.") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

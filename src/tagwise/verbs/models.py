@@ -24,7 +24,7 @@ _LEGEND = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelFacts:
+class DesignFacts:
     """A design and what it costs at one size of picture."""
 
     name: str
@@ -40,7 +40,7 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsFacts(ModelFacts):
+class WeightsFacts(DesignFacts):
     """Published weights, with the design's costs at their own view."""
 
     label_set: str
@@ -70,7 +70,7 @@ class ModelsResult:
     """Published weights, and designs that have none, both from the cheapest on."""
 
     weights: tuple[WeightsFacts, ...]
-    designs: tuple[ModelFacts, ...]
+    designs: tuple[DesignFacts, ...]
 
     def __str__(self) -> str:
         width = shutil.get_terminal_size((_PIPE_COLUMNS, 0)).columns
@@ -166,11 +166,11 @@ def _weights_facts(row: Weights) -> WeightsFacts:
     )
 
 
-def _costs(name: str, design: str, resolution: int, classes: int) -> ModelFacts:
+def _costs(name: str, design: str, resolution: int, classes: int) -> DesignFacts:
     from tagwise.nets.cost_table import costs_of
 
     costs = costs_of(design, resolution, classes)
-    return ModelFacts(
+    return DesignFacts(
         name=name,
         design=design,
         resolution=resolution,
@@ -205,7 +205,7 @@ _DESIGN_COLUMNS: tuple[_Column, ...] = (
 )
 
 
-def _fitting(rows: Iterable[ModelFacts], columns: tuple[_Column, ...], width: int) -> list[str]:
+def _fitting(rows: Iterable[DesignFacts], columns: tuple[_Column, ...], width: int) -> list[str]:
     """The table with as many columns as fit uncut, and what is missing."""
     from tagwise.pages.tables import text_table
 
@@ -218,7 +218,7 @@ def _fitting(rows: Iterable[ModelFacts], columns: tuple[_Column, ...], width: in
     return [text, *([f"No room for {left_out}; a wider terminal or --json shows it."] if left_out else [])]
 
 
-def _table(rows: Iterable[ModelFacts], columns: tuple[_Column, ...]) -> Table:
+def _table(rows: Iterable[DesignFacts], columns: tuple[_Column, ...]) -> Table:
     from tagwise.pages.page import Table
 
     names = tuple(name for name, _ in columns)

@@ -1,8 +1,9 @@
-"""From the flags that ``pretrain`` and ``train`` share to a plan."""
+"""What flags that several verbs share come to: things, workers, views and plans."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError
@@ -64,6 +65,11 @@ def make_plan(
     if lr is not None:
         plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
     return with_settings(plan, settings) if settings else plan
+
+
+def several(things: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """The things that a verb is given; one alone need not stand in a list, and a string is one."""
+    return [things] if isinstance(things, str | Path) else list(things)
 
 
 def refuse_no_workers(workers: int | None) -> None:

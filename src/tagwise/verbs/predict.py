@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,11 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable, progress, say
 from tagwise.verbs.lines import read_lines
-from tagwise.verbs.planning import refuse_no_workers
+from tagwise.verbs.planning import refuse_no_workers, several
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tagwise.transfer.tagger import Answer
 
 Format = Literal["table", "csv", "jsonl", "parquet", "txt"]
@@ -40,15 +39,15 @@ class PredictResult:
 
 
 def predict(
-    picture: list[Path],
+    picture: Sequence[Path | str],
     *,
-    model: str,
+    model: str | Path,
     design: str | None = None,
-    classes: Path | None = None,
+    classes: Path | str | None = None,
     top: int = 5,
     threshold: float = 0.0,
     format: Format | None = None,  # noqa: A002 - the flag's name
-    out: Path | None = None,
+    out: Path | str | None = None,
     device: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -77,21 +76,23 @@ def predict(
             would have one sidecar; a list of classes has another length.
         DataRefused: No picture can be read.
     """
+    from tagwise.pixels.quiet import quiet_libraries
     from tagwise.training.loading import load
     from tagwise.transfer.tagger import Tagger
 
     if top < 1 or not 0 <= threshold <= 1:
         raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
     refuse_no_workers(workers)
+    out = None if out is None else Path(out)
     chosen = _chosen_format(format, out)
-    pictures = _listed(picture)
+    pictures = _listed([Path(thing) for thing in several(picture)])
     files = [] if out is None else _sidecars(pictures, out) if chosen == "txt" else [out]
     if not overwrite:
         _refuse_existing(files)
     loaded = load(model, design=design, classes=None if classes is None else read_lines(classes, "--classes"))
     tagger = Tagger(loaded, top=top, threshold=threshold, device=device)
     answers = []
-    with progress("predicting", len(pictures)) as ticker:
+    with quiet_libraries(), progress("predicting", len(pictures)) as ticker:
         for answer in tagger.answers([path for path, _ in pictures], workers):
             answers.append(answer)
             ticker.advance()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tagwise.base.durations import clock, parse_images
 from tagwise.base.progress import say
-from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan
+from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_no_workers
 
 if TYPE_CHECKING:
     from tagwise.pixels.place import Place
@@ -43,12 +43,12 @@ class RunResult:
 
 
 def pretrain(
-    corpus: Path,
+    corpus: Path | str,
     *,
-    labels: Path,
-    out: Path,
+    labels: Path | str,
+    out: Path | str,
     design: str | None = None,
-    from_: str | None = None,
+    from_: str | Path | None = None,
     recipe: str | None = None,
     law: Literal["natural", "sqrt", "uniform"] = "sqrt",
     threshold: float | None = None,
@@ -107,6 +107,8 @@ def pretrain(
     from tagwise.training.runs import open_run
     from tagwise.verbs.labels import choose_threshold, law_facts
 
+    refuse_no_workers(workers)
+    corpus, labels, out = Path(corpus), Path(labels), Path(out)
     opened, space = Corpus.open(corpus), LabelSpace.load(labels)
     where = choose_device(device)
     assignment = space.encode_table(opened.tag_table())

@@ -77,7 +77,7 @@ class QuickstartResult:
 
 def quickstart(
     *,
-    out: Path = Path("quickstart"),
+    out: Path | str = Path("quickstart"),
     seed: int = 0,
     images: str = IMAGES,
     pictures: int = PICTURES,
@@ -105,6 +105,7 @@ def quickstart(
     from tagwise.verbs.predict import predict
     from tagwise.verbs.pretrain import pretrain
 
+    out = Path(out)
     _refuse_too_small(pictures, test_per_class, images)
     began = time.monotonic()
     drawn = _draw(out, seed, pictures, test_per_class, overwrite)

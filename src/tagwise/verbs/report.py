@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError
+from tagwise.verbs.planning import several
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tagwise.pages.page import Section
 
 
@@ -27,9 +27,9 @@ class ReportResult:
 
 
 def report(
-    run: list[Path],
+    run: Sequence[Path | str],
     *,
-    out: Path,
+    out: Path | str,
     title: str = "What the tags bought",
     overwrite: bool = False,
 ) -> ReportResult:
@@ -46,11 +46,12 @@ def report(
     Raises:
         UsageError: A folder is no run and no comparison, or ``out`` is there.
     """
+    out = Path(out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{out} is no name of a page; end it in .html.")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} is there already; give --overwrite or another -o.")
-    return write_report(run, out, title, closing=())
+    return write_report([Path(folder) for folder in several(run)], out, title, closing=())
 
 
 def write_report(runs: list[Path], out: Path, title: str, closing: Sequence[Section]) -> ReportResult:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def train(
-    target: Path,
+    target: Path | str,
     *,
-    out: Path,
+    out: Path | str,
     design: str | None = None,
-    from_: str | None = None,
-    test: Path | None = None,
+    from_: str | Path | None = None,
+    test: Path | str | None = None,
     test_fraction: float | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
@@ -82,10 +82,11 @@ def train(
     from tagwise.transfer.targets import pack_part
 
     refuse_no_workers(workers)
+    out = Path(out)
     where = choose_device(device)
     opened = open_target(
-        target,
-        test=test,
+        Path(target),
+        test=None if test is None else Path(test),
         test_fraction=test_fraction,
         picture_column=picture_column,
         class_column=class_column,

@@ -65,14 +65,15 @@ class JoinedSource:
     def posts(self) -> Iterator[Post]:
         """The parts' posts, one part after the other; keys of parts in several folders begin with the folder."""
         met: set[str] = set()
+        addresses: dict[str, str] = {}
         for part, name in zip(self.parts, self.names, strict=True):
-            is_table = isinstance(part, TableSource | CopiedTable)
-            folder = f"{name}/" if not is_table else name[: name.rfind("/") + 1]
-            for post in part.posts():
+            table = part if isinstance(part, TableSource | CopiedTable) else None
+            folder = f"{name}/" if table is None else name[: name.rfind("/") + 1]
+            for post in part.posts() if table is None else table.posts(addresses):
                 key = folder + post.key
                 # A row's number, or the name that a picture inside a table once had, may come again in another table.
                 inside = isinstance(post.picture, bytes) and not self.has_keys
-                if is_table and (re.fullmatch(r"row \d+", post.key) or (inside and key in met)):
+                if table is not None and (re.fullmatch(r"row \d+", post.key) or (inside and key in met)):
                     key = f"{name} {post.key}"
                 if inside:
                     met.add(key)

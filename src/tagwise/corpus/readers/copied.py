@@ -45,10 +45,10 @@ class CopiedTable:
         """Lines that tell how the source is understood, with three samples."""
         return [*self.table.described(), f"  copied from {printable(public(self.address))} for as long as it is read"]
 
-    def posts(self) -> Iterator[Post]:
+    def posts(self, addresses: dict[str, str] | None = None) -> Iterator[Post]:
         """The table's posts; pictures beside it are beside it at its address."""
         with _named(self.copy, self.address):
-            for post in self.table.posts():
+            for post in self.table.posts(addresses):
                 yield replace(post, picture=self._beside(post.picture), source=public(self.address))
 
     def _beside(self, picture: Place | bytes | None) -> Place | bytes | None:

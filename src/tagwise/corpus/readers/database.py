@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ _DEEPDANBOORU = (
     "md5 || '.' || file_ext AS \"md5.file_ext\" FROM posts ORDER BY id"
 )
 """Posts with both places where their pictures may lie (DeepDanbooru, ``deepdanbooru/data/dataset.py``)."""
+
+_NO_TEXT = re.compile(r"decode to UTF-8 column '(.*?)' with text", re.DOTALL)  # of Python's own message
 
 
 def sqlite(path: Path, query: str | None) -> Records:
@@ -76,6 +79,10 @@ def _database(path: Path, query: str | None) -> Iterator[sqlite3.Connection]:
             or getattr(error, "sqlite_errorcode", None) in wrong_query
         ):
             raise UsageError(f"--query cannot be asked of {path.name} ({printable(str(error))}).") from error
+        if found := _NO_TEXT.search(str(error)):
+            raise DataRefused(
+                f"{path}, column {printable(found[1], 60)!r}: its text is no UTF-8; save it as UTF-8."
+            ) from error
         raise DataRefused(
             f"{path} cannot be read as SQLite ({printable(str(error))}); close the program that writes it, "
             "or give a whole copy."

@@ -104,8 +104,11 @@ class TableSource:
         samples = islice((post for post in self.posts() if post.tags), 3)
         return lines + [f"  {printable(post.key)} -> {printable(' | '.join(post.tags))}" for post in samples]
 
-    def posts(self) -> Iterator[Post]:
+    def posts(self, addresses: dict[str, str] | None = None) -> Iterator[Post]:
         """One post for each row; rows are numbered from 1, a header line not counted.
+
+        Args:
+            addresses: Those that named posts of other tables; see ``public_key``.
 
         Raises:
             DataRefused: A row cannot be read, or a cell holds what its column cannot.
@@ -114,7 +117,7 @@ class TableSource:
         roles = (chosen.picture, chosen.tags, chosen.caption, chosen.owner, chosen.licence, chosen.opt_out)
         wanted = tuple(name for name in (*roles, *self.keys) if name is not None)
         met: set[str] = set()
-        addresses: dict[str, str] = {}
+        addresses = {} if addresses is None else addresses
         for number, cells in enumerate(self.records.read(wanted), start=1):
             post = self._row(number, cells, addresses)
             # The datasets library keeps no folders: 1.jpg of a cat and 1.jpg of a dog are two pictures.

@@ -93,10 +93,12 @@ def _usual(design: Design) -> str | None:
 
 def _cadene_excited(_names: Names, design: Design) -> str | None:
     """SENets of Caffe: an unpadded pool that rounds up, and the stride where Caffe had it."""
-    if design.block == "basic":
-        return "timm's legacy 18 and 34 layers have one ReLU more, before the gate, than any design here"
     if design.stem_pool != "ceil":
         return "they belong behind Caffe's pool (unpadded, rounding up) and the design's is padded"
+    if (design.block == "basic") != (design.attention is not None and design.attention.rectified):
+        return "timm's legacy nets have a ReLU before the gate where blocks are basic and none in bottlenecks"
+    if design.block == "basic":
+        return None
     stride = "1x1" if design.cardinality == 1 else "3x3"
     if design.stride_at != stride:
         return f"they stride in the {stride} convolution and the design does not"

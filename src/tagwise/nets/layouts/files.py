@@ -86,7 +86,7 @@ def _refuse_at_sight(path: Path) -> None:
         raise TagwiseError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not start:
         raise TagwiseError(f"{path} is empty; fetch it again.")
-    if start.lstrip()[:1] == b"<":
+    if re.match(rb"\s*<[!?a-zA-Z]", start):  # safetensors may begin with the bytes of a space and of a <
         raise TagwiseError(f"{path} is a web page, not weights; open its address in a browser to see what it says.")
 
 

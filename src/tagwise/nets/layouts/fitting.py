@@ -6,6 +6,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -51,36 +52,45 @@ def to_canonical(
     _settle_classifier(found, expected, num_classes, new_classifier)
     if not any(name.endswith(_COUNTER) for name in found):
         found |= {name: torch.tensor(0) for name in expected if name.endswith(_COUNTER)}
-    if faults := list(_misfits(found, expected, {new: old for old, new in names.items()})):
+    theirs = {new: old for old, new in names.items()}
+    if faults := list(_misfits(found, expected, theirs)):
+        faults += _nearer(found, layout, design, theirs)
         raise TagwiseError(f"These weights ({layout.name}) do not fit {_name(design)}: {'; '.join(faults)}.")
     return {name: found[name] if name.endswith(_COUNTER) else found[name].float() for name in expected}
 
 
-def guess_design(state: Mapping[str, Tensor]) -> str | None:
-    """The name of the table's design that has exactly these tensors; None if there is none.
+def guess_design(state: Mapping[str, Tensor], where: str = "These weights") -> str:
+    """The name of the table's design that has exactly these tensors.
 
     Designs of Caffe's lineage are meant only by its own names (Cadene's), as torchvision, timm and
     mmdet stride in the 3x3 convolution unless told otherwise.
 
+    Args:
+        state: As ``read_state`` gives it.
+        where: What they are, for the messages.
+
     Raises:
-        UsageError: Several designs have the same tensors and compute different things with them.
+        UsageError: No design has these tensors (the nearest is named, with what differs), or several have
+            and compute different things with them.
         TagwiseError: The names are of no layout.
     """
     layout = recognise(state)
-    found = _renamed(state, layout.canonical(state.keys()), layout.biases)
-    fitting: dict[Design, str] = {}
-    sketch = _sketch(found)
-    for name, design in DESIGNS.items():
-        alike = sketch == (design.depths, design.block == "bottleneck", len(design.stem_widths) > 1)
-        if alike and layout.objection(state.keys(), design) is None and _has_shapes(found, design):
-            fitting.setdefault(design, name)
-    usual = [name for design, name in fitting.items() if design.stride_at != "1x1" and design.stem_pool != "ceil"]
-    names = usual or list(fitting.values())
-    if len(names) > 1:
+    names = layout.canonical(state.keys())
+    found = _renamed(state, names, layout.biases)
+    fitting = [design for design in _alike(found, layout) if not _count_misfits(found, design)]
+    fitting = [design for design in fitting if design.stride_at != "1x1" and design.stem_pool != "ceil"] or fitting
+    if len(fitting) > 1:
         raise UsageError(
-            f"These weights ({layout.name}) fit {' and '.join(names)}, which differ; say which with --design."
+            f"{where} ({layout.name}) fit {' and '.join(map(_name, fitting))}, which differ; say which with --design."
         )
-    return names[0] if names else None
+    if not fitting:
+        nearest = _nearest(found, layout)
+        faults = "; ".join(_misfits(found, _expected(found, nearest), {new: old for old, new in names.items()}))
+        raise UsageError(
+            f"{where} ({layout.name}) are of no design in the table; say which they are with --design "
+            f"(the nearest is {_name(nearest)}: {faults})."
+        )
+    return _name(fitting[0])
 
 
 def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str], biases: bool) -> dict[str, Tensor]:
@@ -163,6 +173,31 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
+def _nearer(found: Mapping[str, Tensor], layout: Layout, design: Design, theirs: Mapping[str, str]) -> Iterator[str]:
+    """The table's design that these tensors fit better, if there is one, and what of it they miss."""
+    nearest = _nearest(found, layout)
+    if _count_misfits(found, nearest) < _count_misfits(found, design):
+        faults = "; ".join(_misfits(found, _expected(found, nearest), theirs))
+        yield f"nearer is {_name(nearest)}, {f'of which {faults}' if faults else 'which they fit'}"
+
+
+def _nearest(found: Mapping[str, Tensor], layout: Layout) -> Design:
+    return min(_alike(found, layout), key=lambda design: _count_misfits(found, design))
+
+
+def _alike(found: Mapping[str, Tensor], layout: Layout) -> list[Design]:
+    """The table's designs that are most like a net of these tensors in depth, block and stem: few, as each is built."""
+    depths, bottlenecks, deep = _sketch(found)
+    known = dict.fromkeys(DESIGNS.values())
+    distances: dict[Design, tuple[int, bool, bool]] = {}
+    for design in [design for design in known if layout.objection(found.keys(), design) is None] or known:
+        apart = sum(abs(one - other) for one, other in zip_longest(depths, design.depths, fillvalue=0))
+        unlike = (design.block == "bottleneck") != bottlenecks, (len(design.stem_widths) > 1) != deep
+        distances[design] = apart, *unlike
+    least = min(distances.values())
+    return [design for design, distance in distances.items() if distance == least]
+
+
 def _sketch(found: Mapping[str, Tensor]) -> tuple[tuple[int, ...], bool, bool]:
     """Depths, whether of bottlenecks, whether behind a deep stem: cheaper to compare than whole nets."""
     blocks = {(int(match[1]), match[2]) for name in found if (match := re.match(r"layer(\d)\.(\d+)\.", name))}
@@ -171,18 +206,24 @@ def _sketch(found: Mapping[str, Tensor]) -> tuple[tuple[int, ...], bool, bool]:
     return tuple(depths[stage] for stage in sorted(depths)), bottlenecks, "conv1.0.weight" in found
 
 
-def _has_shapes(found: Mapping[str, Tensor], design: Design) -> bool:
-    """Whether the tensors are a design's, the classifier's number of outputs and the counters aside."""
-    expected = _shapes(design)
-    here, there = ({name for name in names if not name.endswith(_COUNTER)} for names in (found, expected))
-    return (
-        here | set(_HEAD) == there
-        and all(found[name].shape == expected[name] for name in here if name not in _HEAD)
-        and (_HEAD[0] not in found or found[_HEAD[0]].shape[1:] == expected[_HEAD[0]][1:])
+def _expected(found: Mapping[str, Tensor], design: Design) -> dict[str, torch.Size]:
+    """The shapes of a design; the classifier's outputs are as many as found, and counters only where there are some."""
+    expected = dict(_shapes(design))
+    _settle_classifier(dict(found), expected, None, new_classifier=True)
+    if not any(name.endswith(_COUNTER) for name in found):
+        expected = {name: shape for name, shape in expected.items() if not name.endswith(_COUNTER)}
+    return expected
+
+
+def _count_misfits(found: Mapping[str, Tensor], design: Design) -> int:
+    """Tensors that are missing, left over or of another shape."""
+    expected = _expected(found, design)
+    return sum(name not in found or found[name].shape != shape for name, shape in expected.items()) + sum(
+        name not in expected for name in found
     )
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _shapes(design: Design) -> Mapping[str, torch.Size]:
     """The canonical names with their shapes, for a classifier of one output."""
     with torch.device("meta"):

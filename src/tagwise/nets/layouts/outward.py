@@ -50,6 +50,8 @@ def _timm_lacks(design: Design) -> str | None:
     attention = design.attention
     if design.stem_pool == "ceil":
         return _legacy_lacks(design)
+    if attention is not None and attention.rectified:
+        return "ReLU before the gate"
     if attention is not None and any(attention.hidden(width) % 8 for width in _attended(design)):
         return "attention with a hidden layer that is no multiple of 8"
     if attention is not None and attention.kind == "split":
@@ -58,10 +60,14 @@ def _timm_lacks(design: Design) -> str | None:
 
 
 def _legacy_lacks(design: Design) -> str | None:
-    excited = design.attention is not None and design.attention.kind == "se"
-    if not excited or design.block == "basic":
-        return "unpadded pool without squeeze-and-excitation of bottlenecks"
-    if design.stride_at != ("1x1" if design.cardinality == 1 else "3x3"):
+    attention, basic = design.attention, design.block == "basic"
+    if attention is None or attention.kind != "se":
+        return "unpadded pool without squeeze-and-excitation"
+    if attention.rectified != basic:
+        return f"unpadded pool {'without' if basic else 'with'} a ReLU before the gate of {design.block} blocks"
+    if any(attention.hidden(channels) != channels // 16 for channels in design.channels):
+        return "unpadded pool with a gate whose hidden layer is not a sixteenth"
+    if design.stride_at != ("3x3" if basic or design.cardinality > 1 else "1x1"):
         return f"such net with its stride at {design.stride_at}"
     return _both_lack(replace(design, stride_at="3x3", stem_pool="padded"), shortcuts=("conv", "conv3x3"))
 
