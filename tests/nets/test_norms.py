@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.multiprocessing.spawn import spawn
 
 from tagwise.base.errors import UsageError
 from tagwise.nets import ResidualNet, create_model, freeze, synchronise_norms
-from tagwise.nets.norms import FrozenNorm
+from tagwise.nets.norms import FrozenNorm, SynchronisedNorm
 
 
 def narrow(name: str, **settings: Any) -> ResidualNet:
@@ -110,7 +112,40 @@ def test_norms_are_per_process_until_synchronised_and_frozen_ones_stay() -> None
         if "Norm" in type(module).__name__
     }
     frozen = {("conv1", FrozenNorm), ("bn1", FrozenNorm), ("layer1", FrozenNorm)}
-    assert kinds == frozen | {(f"layer{stage}", nn.SyncBatchNorm) for stage in (2, 3, 4)}
+    assert kinds == frozen | {(f"layer{stage}", SynchronisedNorm) for stage in (2, 3, 4)}
     torch.testing.assert_close(net(images), expected, rtol=0, atol=0)
     freeze(net, "stem+2")
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in net.stages()[1].modules())
+
+
+UNEVEN = (3, 2)
+"""Pictures of each process."""
+
+
+def normed_in_a_process(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=(folder / "meeting").as_uri(), rank=rank, world_size=len(UNEVEN))
+    net, images_BCHW = torch.load(folder / "given.pt", weights_only=False)
+    synchronise_norms(net)
+    mine = images_BCHW.split(UNEVEN)[rank].requires_grad_()
+    maps = net(mine)
+    (maps**3).sum().backward()
+    torch.save((maps.detach(), mine.grad, net.state_dict()), folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_synchronised_norms_of_two_processes_are_one_norm_of_the_whole_batch(tmp_path: Path) -> None:
+    """Outputs, gradients and running statistics, with unlike numbers of pictures."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4, momentum=None))
+    images = 5 + torch.randn(sum(UNEVEN), 3, 6, 7)
+    torch.save((copy.deepcopy(net), images), tmp_path / "given.pt")
+    spawn(normed_in_a_process, (tmp_path,), nprocs=len(UNEVEN))  # type: ignore[no-untyped-call]
+    expected = net(images.requires_grad_())
+    (expected**3).sum().backward()
+    results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(len(UNEVEN))]
+    assert images.grad is not None
+    for found, whole in zip(list(zip(*results, strict=True))[:2], (expected, images.grad), strict=True):
+        torch.testing.assert_close(torch.cat(found), whole, rtol=1e-4, atol=1e-4)
+    for _, _, state in results:
+        torch.testing.assert_close(state, net.state_dict())

@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING, Self
 
 import torch
-from torch import nn
+from torch import Tensor, distributed, nn
 
 from tagwise.base.errors import UsageError
 from tagwise.nets.design import Design
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tagwise.nets.backbone import Backbone
 
 
@@ -29,6 +31,43 @@ class FrozenNorm(nn.BatchNorm2d):
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
         """Stays in evaluation mode."""
         return super().train(mode=False)
+
+
+class SynchronisedNorm(nn.SyncBatchNorm):
+    """A norm that sees the batches of all processes, on CPUs (gloo) as on GPUs (NCCL).
+
+    torch's own knows GPUs alone; there it is used as it is. Outputs, running statistics and gradients of the
+    processes' summed losses are those of one process with the whole batch.
+    """
+
+    def forward(self, maps_BCHW: Tensor) -> Tensor:
+        """Maps [B, C, H, W] to maps of the same shape; processes may have unlike numbers of pictures."""
+        together = self.training and distributed.is_available() and distributed.is_initialized()
+        if not together or maps_BCHW.device.type != "cpu":
+            normed: Tensor = super().forward(maps_BCHW)
+            return normed
+        from torch.distributed.nn.functional import all_reduce  # not in every build of torch
+
+        summed: Callable[[Tensor], Tensor] = all_reduce
+        maps = maps_BCHW.float()
+        pixels = torch.full((1,), maps.numel() / maps.shape[1])
+        sums = summed(torch.cat([maps.sum((0, 2, 3)), pixels]))
+        mean, count = sums[:-1] / sums[-1], sums[-1].detach()
+        variance = summed((maps - mean[:, None, None]).square().sum((0, 2, 3))) / count
+        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return (maps * scale[:, None, None] + shift[:, None, None]).to(maps_BCHW.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, unbiased: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(unbiased, momentum)
 
 
 def frozen_parts(design: Design, parts: str) -> list[str]:
@@ -73,7 +112,15 @@ def synchronise_norms(net: nn.Module) -> None:
     """
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.BatchNorm2d) and not isinstance(module, FrozenNorm):
-            net.set_submodule(name, nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
+            net.set_submodule(name, _synchronised(module))
+
+
+def _synchronised(norm: nn.BatchNorm2d) -> SynchronisedNorm:
+    state = norm.state_dict()
+    with torch.device("meta"):
+        synchronised = SynchronisedNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+    synchronised.load_state_dict(state, assign=True)
+    return synchronised.train(norm.training)
 
 
 def _frozen(norm: nn.Module) -> FrozenNorm:

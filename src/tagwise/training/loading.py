@@ -59,9 +59,7 @@ def load(
     if path.is_dir() and not (path / MODEL_FILE).is_file():
         raise UsageError(f"{path} holds no {MODEL_FILE}; give the folder of a finished run.")
     if num_classes is not None and num_classes < 1:
-        raise UsageError(
-            f"num_classes is 1 or more, not {num_classes}; the backbone alone is in the net too."
-        )
+        raise UsageError(f"num_classes is 1 or more, not {num_classes}; the backbone alone is in the net too.")
     if path.is_file() and not holds_model(path):
         return _of_others(path, design, classes, num_classes, dtype)
     row = None if path.is_dir() or path.is_file() else _row(str(thing))
