@@ -30,7 +30,8 @@ from tagwise.corpus.drawn.scenes import draw_target
 from tagwise.nets import find_design
 from tagwise.pixels.augment import Augment
 from tagwise.pixels.decode import fit
-from tagwise.training.plans import Plan, from_scratch
+from tagwise.training.plans import Plan
+from tagwise.training.recipes import from_scratch
 from tagwise.transfer.features import score
 from tagwise.transfer.finetune import train_classes
 
@@ -69,6 +70,7 @@ def draw(seed: int, split: str, per_class: int, view: View = VIEW) -> Pictures:
 def first_round() -> list[Plan]:
     """One plan for each design, rate and augmentation, at one length."""
     base = from_scratch(
+        100,
         data="scratch search",
         design=find_design(DESIGNS[0]),
         view=VIEW,

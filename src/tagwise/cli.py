@@ -24,7 +24,7 @@ from rich.console import Console
 
 import tagwise
 from tagwise.base.errors import TagwiseError
-from tagwise.base.progress import lead_nowhere, printable, printable_lines, say
+from tagwise.base.progress import lead_nowhere, printable, printable_lines, say, talks
 
 
 def main() -> None:
@@ -91,6 +91,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
 
     def command(*things: Any, json: bool = False, **flags: Any) -> None:
         result = verb(*things, **flags)
+        if not talks():
+            return
         _print(_as_json(result) if json else _shown(str(result)))
 
     hints = {name: _in_words(hint) for name, hint in get_type_hints(verb).items()}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from tagwise.base.errors import UsageError
 from tagwise.base.views import View
-from tagwise.pixels.augment import NUMBERS, Augment, augmented, centred, draw_numbers
+from tagwise.pixels.augment import NUMBERS, Augment, augmented, centred, draw_numbers, picture_seed, vary_picture
 
 SIDE = 32
 STILL = Augment(smallest_area_fraction=1.0, aspect=1.0, flip=False)
@@ -164,6 +169,163 @@ def test_centred_is_torchvisions_central_crop_normalised(resolution: int, resize
     torch.testing.assert_close(centred(images_BHWC, view), expected, rtol=0, atol=1e-5)
 
 
+def recorded(images_BHWC: Tensor, numbers: NDArray[np.float32], augment: Augment, view: View) -> Tensor:
+    """The formula under which the results in ``docs/results`` were recorded."""
+    u = torch.from_numpy(numbers)
+    area = augment.smallest_area_fraction + (1 - augment.smallest_area_fraction) * u[:, 0]
+    stretch = torch.exp((u[:, 1] - 0.5) * math.log(augment.aspect)).clamp(area.sqrt(), 1 / area.sqrt())
+    width, height = area.sqrt() * stretch, area.sqrt() / stretch
+    x, y = (2 * u[:, 2] - 1) * (1 - width), (2 * u[:, 3] - 1) * (1 - height)
+    width = torch.where(u[:, 4] < 0.5, -width, width) if augment.flip else width
+    angle = (2 * u[:, 5] - 1) * math.radians(augment.turn_degrees)
+    rows = [angle.cos() * width, -angle.sin() * height, x, angle.sin() * width, angle.cos() * height, y]
+    size = [len(u), 3, view.resolution, view.resolution]
+    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), size, align_corners=False)
+    images = images_BHWC.permute(0, 3, 1, 2).float()
+    cropped = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    brightness, warmth = 1 + augment.light * (2 * u[:, 6] - 1), augment.light / 2 * (2 * u[:, 7] - 1)
+    lights = torch.stack([brightness + warmth, brightness, brightness - warmth], 1)[:, :, None, None]
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (view.mean, view.std))
+    return (cropped * lights - mean) / std
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"smallest_area_fraction": 0.6, "aspect": 1.15, "turn_degrees": 180.0, "light": 0.2}, {"flip": False}],
+)
+def test_recorded_results_can_be_had_again_bit_for_bit(settings: dict[str, Any]) -> None:
+    images_BHWC, numbers, view = noise(40), draw_numbers(5, 2, 40), View(resolution=24, resize=SIDE)
+    expected = recorded(images_BHWC, numbers, Augment(**settings), view)
+    assert torch.equal(augmented(images_BHWC, numbers, Augment(**settings), view), expected)
+    assert draw_numbers(0, 0, 1)[0, :3].tolist() == [0.14421355724334717, 0.2909047603607178, 0.4925486445426941]
+
+
+def test_pad_is_a_crop_of_the_normalised_picture_between_zeros() -> None:
+    """As fb.resnet.torch does it: each of the 9 x 9 places equally often, half of them mirrored, no pixel blended."""
+    view, augment = View(resolution=SIDE, resize=SIDE), Augment(smallest_area_fraction=1, aspect=1, pad=4)
+    pictures = 3000
+    shown = augmented(noise(1).expand(pictures, -1, -1, -1), draw_numbers(1, 0, pictures), augment, view)
+    padded = F.pad(centred(noise(1), view)[0], [4] * 4)
+    both = torch.stack([padded, padded.flip(2)])
+    crops = both.unfold(2, SIDE, 1).unfold(3, SIDE, 1).permute(0, 2, 3, 1, 4, 5).reshape(162, -1)
+    places = torch.cdist(shown.flatten(1), crops).argmin(1)
+    torch.testing.assert_close(shown.flatten(1), crops[places], rtol=0, atol=1e-3)
+    counts = np.bincount(places.numpy(), minlength=162)
+    assert abs(counts[:81].sum() / pictures - 0.5) < 4 * 0.5 / math.sqrt(pictures)
+    assert ((counts - pictures / 162) ** 2).sum() / (pictures / 162) < 161 + 4 * math.sqrt(2 * 161), "chi squared"
+
+
+def test_pad_cuts_from_larger_squares_too() -> None:
+    view, augment = View(resolution=20, resize=SIDE), Augment(smallest_area_fraction=1, aspect=1, pad=2, flip=False)
+    for place, first in ((0.0, 0), (0.5, 8), (0.999, 16)):
+        shown = augmented(noise(1), numbers_of(x=place, y=place), augment, view)
+        padded = F.pad(centred(noise(1), View(resolution=SIDE, resize=SIDE)), [2] * 4)
+        torch.testing.assert_close(shown, padded[:, :, first : first + 20, first : first + 20], rtol=0, atol=1e-3)
+
+
+BILINEAR = v2.InterpolationMode.BILINEAR
+BY_PICTURE: dict[str, tuple[dict[str, Any], list[Any]]] = {
+    "randaugment": (
+        {"policy": "randaugment", "policy_magnitude": 12},
+        [v2.RandAugment(2, 12, interpolation=BILINEAR)],
+    ),
+    "autoaugment": ({"policy": "autoaugment"}, [v2.AutoAugment(interpolation=BILINEAR)]),
+    "trivialaugment": ({"policy": "trivialaugment"}, [v2.TrivialAugmentWide(interpolation=BILINEAR)]),
+    "jitter": ({"jitter": 0.4}, [v2.ColorJitter(0.4, 0.4, 0.4)]),
+    "erase": ({"erase": 0.5}, [v2.RandomErasing(0.5, value=[124, 116, 104])]),
+    "together": (
+        {"policy": "autoaugment", "jitter": 0.4, "erase": 1.0},
+        [
+            v2.AutoAugment(interpolation=BILINEAR),
+            v2.ColorJitter(0.4, 0.4, 0.4),
+            v2.RandomErasing(1.0, value=[124, 116, 104]),
+        ],
+    ),
+}
+VIEW = View(resolution=SIDE, resize=SIDE)
+
+
+@pytest.mark.parametrize("name", BY_PICTURE)
+def test_pictures_are_varied_by_torchvision_with_the_same_seed(name: str) -> None:
+    settings, transforms = BY_PICTURE[name]
+    changed = 0
+    for seed in range(12):
+        torch.manual_seed(seed)
+        expected = v2.Compose(transforms)(noise(1)[0].permute(2, 0, 1)).permute(1, 2, 0)
+        varied = vary_picture(noise(1)[0], Augment(**settings), VIEW, seed)
+        assert varied.dtype == torch.uint8
+        assert torch.equal(varied, expected)
+        changed += not torch.equal(varied, noise(1)[0])
+    assert changed > 2
+
+
+def test_the_magnitude_of_each_operation_varies_by_itself() -> None:
+    """Recognisable by the angle alone: of torchvision's operations with every magnitude, the drawn one."""
+    augment = Augment(policy="randaugment", policy_ops=2, policy_magnitude=21, policy_std=8.0)
+    clipped = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        expected = noise(1)[0].permute(2, 0, 1)
+        for _ in range(2):
+            drawn = round(21 + 8 * float(torch.randn(())))
+            clipped += drawn > 30
+            expected = v2.RandAugment(1, min(max(drawn, 0), 30), interpolation=BILINEAR)(expected)
+        assert torch.equal(vary_picture(noise(1)[0], augment, VIEW, seed), expected.permute(1, 2, 0))
+    assert clipped > 0
+
+
+def test_lighting_is_noise_along_imagenets_principal_components() -> None:
+    """Krizhevsky et al. 2012, with fb.resnet.torch's figures: the covariance of 2,000 shifts of a grey picture."""
+    grey = torch.full((4, 4, 3), 128, dtype=torch.uint8)
+    varied = torch.stack([vary_picture(grey, Augment(lighting=0.3), VIEW, seed) for seed in range(2000)])
+    assert (varied == varied[:, :1, :1]).all(), "the whole picture alike"
+    shifts = varied[:, 0, 0].double() - 128
+    vectors = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    values = (0.3 * 255 * torch.tensor([0.2175, 0.0188, 0.0045])).square().diag()
+    expected = (vectors @ values @ vectors.T).double()
+    torch.testing.assert_close(torch.cov(shifts.T), expected, rtol=0.13, atol=0.3)
+    assert shifts.mean(0).abs().max() < 4 * 10 / math.sqrt(2000)
+
+
+def test_lighting_stays_within_the_grey_levels() -> None:
+    for value in (0, 255):
+        flat = torch.full((1, 1, 3), value, dtype=torch.uint8)
+        shifts = [vary_picture(flat, Augment(lighting=1.0), VIEW, seed).int() - value for seed in range(20)]
+        assert all(abs(int(shift.abs().max())) < 200 for shift in shifts), "nothing wraps around"
+
+
+def test_the_batch_is_varied_picture_by_picture_after_its_crop() -> None:
+    augment, numbers = Augment(policy="trivialaugment", jitter=0.2, lighting=0.1, erase=0.3), draw_numbers(0, 5, 12)
+    view = plain_view(24)
+    seeds = [picture_seed(7, position) for position in range(60, 72)]
+    cropped = augmented(noise(12), numbers, Augment(), view).round().byte().permute(0, 2, 3, 1)
+    expected = torch.stack([vary_picture(*pair) for pair in ((cropped[b], augment, view, seeds[b]) for b in range(12))])
+    whole = augmented(noise(12), numbers, augment, view, seeds)
+    torch.testing.assert_close(whole, expected.permute(0, 3, 1, 2).float(), rtol=0, atol=1e-4)
+    parts = [
+        augmented(noise(12)[share], numbers[share], augment, view, seeds[share])
+        for share in (slice(0, 1), slice(1, 8), slice(8, 12))
+    ]
+    assert torch.equal(whole, torch.cat(parts)), "any slicing"
+
+
+def test_w15_a_picture_is_varied_by_run_seed_and_position_alone() -> None:
+    assert len({picture_seed(seed, position) for seed in range(3) for position in range(100)}) == 300
+    augment = Augment(policy="trivialaugment", lighting=0.1)
+    torch.manual_seed(1)
+    first = vary_picture(noise(1)[0], augment, VIEW, picture_seed(0, 3))
+    after = torch.rand(2)
+    torch.manual_seed(2)
+    assert torch.equal(vary_picture(noise(1)[0], augment, VIEW, picture_seed(0, 3)), first)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(2), after), "torch's own numbers are left alone"
+
+
+def test_torchvision_is_imported_only_when_it_is_used() -> None:
+    code = "import sys, tagwise.pixels.augment; assert 'torchvision' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -174,6 +336,17 @@ def test_centred_is_torchvisions_central_crop_normalised(resolution: int, resize
         {"aspect": float("nan")},
         {"light": 1.0},
         {"light": -0.1},
+        {"pad": -1},
+        {"pad": 4},
+        {"pad": 4, "smallest_area_fraction": 1.0},
+        {"policy_magnitude": 12},
+        {"policy": "trivialaugment", "policy_std": 0.5},
+        {"policy": "randaugment", "policy_magnitude": 31},
+        {"policy": "randaugment", "policy_ops": 0},
+        {"policy": "randaugment", "policy_std": float("nan")},
+        {"jitter": 1.1},
+        {"lighting": -0.1},
+        {"erase": float("nan")},
     ],
 )
 def test_augmentation_out_of_range_is_refused(settings: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Plans: JSON there and back, settings changed by name, and nothing that cannot be carried out."""
+"""Plans: JSON there and back, files of settings, changes by name, and nothing that cannot be carried out."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,47 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagwise.base.errors import UsageError
-from tagwise.base.settings import digest, from_plain, to_plain
+from tagwise.base.settings import from_plain, to_plain
 from tagwise.nets import find_design
-from tagwise.training.plans import (
-    IDENTITY,
-    PRETRAINING,
-    Plan,
-    find_recipe,
-    fine_tuning,
-    from_scratch,
-    replace,
-    with_settings,
-    wsl_pretraining,
-)
-from tests.training.tiny import DESIGN, VIEW, tiny_plan
-
-RECIPES = (*PRETRAINING.values(), fine_tuning, from_scratch)
-FACTS: dict[str, Any] = {"data": "digest", "design": DESIGN, "view": VIEW, "images": 10_000}
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_survives_json(recipe: Any) -> None:
-    plan = recipe(**FACTS)
-    again = from_plain(Plan, json.loads(json.dumps(to_plain(plan))), "plan.json")
-    assert again == plan
-    assert digest(again) == digest(plan)
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_what_is_given_wins_over_the_recipe(recipe: Any) -> None:
-    plan = recipe(**FACTS, batch=16, weight_decay=0.25)
-    assert (plan.batch, plan.weight_decay, plan.images) == (16, 0.25, 10_000)
-
-
-def test_w15_the_recipe_of_the_paper_scales_to_its_rate() -> None:
-    """Mahajan et al. 2018: a batch of 8,064, of which 0.1 per 256 makes 3.15."""
-    plan = wsl_pretraining(**(FACTS | {"images": 10**8}), batch=8064)
-    assert plan.peak_rate == pytest.approx(3.15, rel=1e-15)
-    assert (plan.decay, plan.momentum) == ("halvings", 0.9)
-    assert 10 <= plan.halvings <= 20
-    assert plan.warmup_images == 2_000_000
-    assert plan.steps == 10**8 // 8064
+from tagwise.training.plans import IDENTITY, Plan, merged, read_settings, replace, with_settings
+from tests.training.tiny import VIEW, tiny_plan
 
 
 @pytest.mark.parametrize(
@@ -67,6 +31,28 @@ def test_w15_the_recipe_of_the_paper_scales_to_its_rate() -> None:
         ({"momentum": 1.0}, "momentum is 0 to below 1, not 1.0"),
         ({"momentum": -0.1}, "momentum is 0 to below 1, not -0.1"),
         ({"momentum": float("nan")}, "momentum is 0 to below 1, not nan"),
+        ({"accumulate": 0}, "accumulate is 1 or more, not 0"),
+        ({"accumulate": 9}, "a batch of 8 cannot be cut into 9 slices"),
+        ({"repeats": 0}, "repeats is 1 or more, not 0"),
+        ({"clip_norm": 0.0}, "clip_norm is above 0, not 0.0"),
+        ({"ema": 1.0}, "ema is above 0 and below 1, not 1.0"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 0 to below 1"),
+        ({"mixup": -0.1}, "mixup is 0 or more"),
+        ({"cutmix": float("inf")}, "cutmix is 0 or more, not inf"),
+        ({"step_factor": 1.0}, "step_factor is above 0 and below 1"),
+        ({"final_fraction": float("nan")}, "final_fraction is 0 to 1, not nan"),
+        ({"final_fraction": 0.1, "decay": "halvings"}, "final_fraction is where a cosine ends, and decay is halvings"),
+        ({"warmup_rate": 0.1, "warmup_fraction": 0.0}, "warmup_rate is where warm-up begins, and warmup_fraction is 0"),
+        ({"milestones": (0.5,)}, "milestones are given where decay is steps, and only there; decay is cosine"),
+        ({"decay": "steps"}, "milestones are given where decay is steps"),
+        ({"decay": "steps", "milestones": (0.5, 0.4)}, "milestones ascend between the end of warm-up, 0.08, and 1"),
+        ({"decay": "steps", "milestones": (0.05,)}, "milestones ascend"),
+        ({"decay": "steps", "milestones": (1.0,)}, "milestones ascend"),
+        ({"decay": "steps", "milestones": (float("nan"),)}, "milestones ascend"),
+        ({"loss": "focal", "mixup": 0.2}, "the focal loss knows a label as held or not"),
+        ({"loss": "focal", "focus": 0.5}, "focus is 1 or more, not 0.5"),
+        ({"focus": 2.0}, "focus is of asymmetric and focal, and loss is softmax"),
+        ({"loss": "asymmetric", "label_smoothing": 0.1}, "the asymmetric loss knows a label as held or not"),
     ],
 )
 def test_what_cannot_be_carried_out_is_refused(changes: dict[str, Any], fault: str) -> None:
@@ -87,6 +73,8 @@ def test_what_cannot_be_carried_out_is_refused(changes: dict[str, Any], fault: s
         ("augment.flip=false", "augment.flip", False),
         ("view.mean=[0.5, 0.5, 0.5]", "view.mean", [0.5, 0.5, 0.5]),
         ("halvings=7", "halvings", 7),
+        ("ema=0.999", "ema", 0.999),
+        ("compiled=true", "compiled", True),
     ],
 )
 def test_settings_by_name(setting: str, name: str, value: object) -> None:
@@ -112,7 +100,8 @@ def test_settings_by_name(setting: str, name: str, value: object) -> None:
         ("halvings=many", "--set does not fit"),
         ("halvings=1.5", "--set does not fit"),
         ("momentum=null", "--set does not fit"),
-        ("precision=float16", "--set does not fit"),
+        ("precision=float8", "--set does not fit"),
+        ("milestones=[0.5]", "decay is cosine"),
         ("augment.flip=1", "--set does not fit"),
         ("augment=3", "--set does not fit"),
         ("rate_per_256=0", "rate_per_256 is above 0"),
@@ -148,12 +137,6 @@ def test_no_setting_of_a_stranger_is_more_than_wrong_use(text: str) -> None:
     assert "=" in text
 
 
-def test_recipes_by_name() -> None:
-    assert [find_recipe(name) for name in PRETRAINING] == list(PRETRAINING)
-    with pytest.raises(UsageError, match="no recipe 'smal'; the nearest are small, wsl"):
-        find_recipe("smal")
-
-
 def test_replace_keeps_what_is_none() -> None:
     plan = replace(tiny_plan(), batch=4, seed=None)
     assert (plan.batch, plan.seed) == (4, tiny_plan().seed)
@@ -162,3 +145,66 @@ def test_replace_keeps_what_is_none() -> None:
 def test_any_named_design_fits_into_a_plan() -> None:
     plan = tiny_plan(design=find_design("resnest50"))
     assert from_plain(Plan, to_plain(plan), "plan.json") == plan
+
+
+def test_a_runs_own_plan_is_given_back(tmp_path: Path) -> None:
+    plan = tiny_plan(decay="steps", milestones=(0.5, 0.75), ema=0.9, design=find_design("resnest50"))
+    (tmp_path / "plan.json").write_text(json.dumps(to_plain(plan)), "utf-8")
+    settings = read_settings(tmp_path / "plan.json")
+    nested = {name: settings.pop(name) for name in ("view", "augment")}
+    assert merged(Plan(**settings, view=VIEW), nested, "plan.json") == plan
+
+
+FILES = {
+    "plan.json": '{"design": "resnext50_32x4d", "weight_decay": 5e-4, "milestones": [0.5], "augment": {"flip": false}}',
+    "plan.toml": 'design = "resnext50_32x4d"\nweight_decay = 5e-4\nmilestones = [0.5]\naugment.flip = false\n',
+    "plan.yaml": "design: resnext50_32x4d\nweight_decay: 0.0005\nmilestones: [0.5]\naugment: {flip: false}\n",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_some_settings_of_a_file_in_three_formats(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(FILES[name], "utf-8")
+    assert read_settings(tmp_path / name) == {
+        "design": find_design("resnext50_32x4d"),
+        "weight_decay": 0.0005,
+        "milestones": (0.5,),
+        "augment": {"flip": False},
+    }
+
+
+def test_nested_settings_change_one_by_one() -> None:
+    plan = merged(tiny_plan(), {"augment": {"flip": False}, "view": {"resize": 24}}, "plan.json")
+    assert (plan.augment.flip, plan.augment.turn_degrees, plan.view.resize, plan.view.resolution) == (False, 10, 24, 16)
+    with pytest.raises(
+        UsageError, match=r"plan\.json does not fit: Expected `bool`, got `int` - at `\$\.augment\.flip`"
+    ):
+        merged(tiny_plan(), {"augment": {"flip": 3}}, "plan.json")
+    with pytest.raises(UsageError, match=r"plan\.json does not fit"):
+        merged(tiny_plan(), {"augment": 3}, "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("p.json", '{"weight_dcay": 1}', r"no setting 'weight_dcay' in .*p\.json; the nearest .*weight_decay"),
+        ("p.toml", "augment.flp = true", r"no setting 'augment\.flp' in .*p\.toml; the nearest .*augment\.flip"),
+        ("p.yaml", "design: {dephts: [1]}", r"no setting 'design\.dephts' in .*p\.yaml; the nearest .*design\.depths"),
+        ("p.json", '{"design": "resnext50_32x4"}', "no design 'resnext50_32x4'; the nearest .*resnext50_32x4d"),
+        ("p.json", '{"design": {"block": "basic"}}', "does not fit: Object missing required field `depths`"),
+        ("p.json", '{"seed": "1"}', "does not fit: seed: Expected `int`, got `str`"),
+        ("p.json", '{"law": 5}', "does not fit: law: "),
+        ("p.json", "[]", "has to be a table of settings"),
+        ("p.yaml", "[", "cannot be read: "),
+        ("p.toml", "a", "cannot be read: "),
+        ("p.json", "{", "cannot be read: "),
+        ("p.ini", "", r"is none of \.json, \.toml, \.yaml, \.yml"),
+    ],
+)
+def test_p1_wrong_files_are_one_sentence_with_the_path(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(UsageError, match=message) as caught:
+        read_settings(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"There is no file .*gone\.json"):
+        read_settings(tmp_path / "gone.json")

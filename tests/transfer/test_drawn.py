@@ -12,9 +12,7 @@ import torch
 from bench.quickstart_seeds import LONG_EPOCHS
 from bench.record import RESULTS
 from bench.scratch_search import first_round, plan_of
-from tagwise.base.views import View
-from tagwise.nets import find_design
-from tagwise.training.plans import small_pretraining
+from tagwise.training.recipes import small_pretraining
 from tagwise.transfer.comparison import Arena
 from tagwise.transfer.drawn import EPOCHS, drawn_scratch
 from tagwise.transfer.opening import open_target
@@ -38,7 +36,7 @@ def test_the_rival_is_the_winner_of_the_search(tmp_path: Path, fill: Fill) -> No
 
 def test_the_pretraining_has_the_rate_and_decay_of_the_search() -> None:
     winner = max(results("pretraining_search")["finalists"], key=lambda entry: entry["mean"])
-    plan = small_pretraining(data="", design=find_design("resnet8_cifar"), view=View(resolution=8, resize=8), images=64)
+    plan = small_pretraining(64, data="")
     assert (plan.rate_per_256, plan.weight_decay) == (winner["rate_per_256"], winner["weight_decay"])
 
 

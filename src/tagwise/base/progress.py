@@ -55,8 +55,15 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line, len(line)) for line in text.split("\n"))
 
 
+def talks() -> bool:
+    """Whether this process speaks for all that torchrun started: it is the first of them, or alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str = "") -> None:
     """Lines of talk; names of strangers in them cannot steer the terminal, and work goes on when nobody listens."""
+    if not talks():
+        return
     try:
         print(printable_lines(text), file=sys.stderr, flush=True)
     except OSError:
@@ -73,7 +80,7 @@ def lead_nowhere(stream: TextIO) -> None:
 def fancy() -> bool:
     """Whether stderr is a terminal that may be redrawn, and there is what redraws it: the hub has torch alone."""
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
-    return not plain and sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
+    return talks() and not plain and sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
 
 
 class Ticker:

@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tagwise.base.errors import UsageError, unknown
@@ -43,6 +44,53 @@ def from_plain(kind: type[T], plain: Any, where: str) -> T:
         return msgspec.convert(plain, type=kind, strict=True)
     except msgspec.ValidationError as error:
         raise UsageError(f"{where} does not fit: {error}.") from error
+
+
+def part_from_plain(kind: type, plain: Any, where: str) -> dict[str, Any]:
+    """Some settings of ``kind``, by name; what is nested, and may be a part too, stays plain.
+
+    Raises:
+        UsageError: As of ``from_plain``, but for what is missing.
+    """
+    import msgspec
+
+    if not isinstance(plain, Mapping):
+        raise UsageError(f"{where} does not fit: it has to be a table of settings.")
+    _refuse_unknown_keys(kind, plain, where, path="")
+    hints, part = typing.get_type_hints(kind), dict(plain)
+    for name, value in plain.items():
+        if not dataclasses.is_dataclass(hints[name]):
+            try:
+                part[name] = msgspec.convert(value, type=hints[name], strict=True)
+            except msgspec.ValidationError as error:
+                raise UsageError(f"{where} does not fit: {name}: {error}.") from error
+    return part
+
+
+def read_plain(path: Path) -> Any:
+    """What a JSON, YAML or TOML file says; its name's ending tells which it is.
+
+    Raises:
+        UsageError: There is no such file, it has another ending, cannot be read, or YAML is not installed.
+    """
+    import msgspec
+
+    decoders: dict[str, Callable[[bytes], Any]] = {
+        ".json": msgspec.json.decode,
+        ".toml": msgspec.toml.decode,
+        ".yaml": msgspec.yaml.decode,
+        ".yml": msgspec.yaml.decode,
+    }
+    if path.suffix.lower() not in decoders:
+        raise UsageError(f"{path} is none of {', '.join(decoders)}; give settings in one of these.")
+    try:
+        return decoders[path.suffix.lower()](path.read_bytes())
+    except ImportError as error:
+        raise UsageError(f"{path} needs another package: pip install pyyaml; or give it as JSON or TOML.") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no file {path}.") from error
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
 
 
 def digest(value: Any) -> str:

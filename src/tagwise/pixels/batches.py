@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,16 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """Which pictures a step wants."""
+
+    rows: NDArray[np.int64]
+    """A row may come twice."""
+    numbers: NDArray[np.int64]
+    """What varies each of them: its position in the endless order of pictures."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledPictures:
     """Packed pictures with any number of labels each."""
 
@@ -46,12 +57,26 @@ class LabelledPictures:
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """The pictures at ``rows``, in that order; a row may come twice."""
-        sizes = self.offsets[rows + 1] - self.offsets[rows]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
-        ids = self.ids[np.repeat(self.offsets[rows], sizes) + within]
-        return Batch(
-            images_BHWC=torch.from_numpy(self.images_NHWC[rows]),
-            ids=torch.from_numpy(ids.astype(np.int64)),
-            offsets=torch.from_numpy(offsets),
-        )
+        return label_batch(torch.from_numpy(self.images_NHWC[rows]), self.ids, self.offsets, rows)
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        """The asked batches, one after the other."""
+        return (self.batch(request.rows) for request in requests)
+
+
+def label_batch(
+    images_BHWC: Tensor, ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> Batch:
+    """Pictures with the labels of their rows.
+
+    Args:
+        images_BHWC: uint8, a picture for each of the rows.
+        ids: Label ids of all pictures of the corpus, one after the other.
+        offsets: Where each picture's ids begin; one more than pictures.
+        rows: The pictures' rows.
+    """
+    sizes = offsets[rows + 1] - offsets[rows]
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    within = np.arange(ends[-1]) - np.repeat(ends[:-1], sizes)
+    found = ids[np.repeat(offsets[rows], sizes) + within]
+    return Batch(images_BHWC=images_BHWC, ids=torch.from_numpy(found.astype(np.int64)), offsets=torch.from_numpy(ends))

@@ -42,7 +42,7 @@ SUFFIXES = frozenset(
 
 # Never Pillow's whole list: its EPS reader starts Ghostscript on the file's program.
 _FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -51,6 +51,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""By EXIF orientation: what turns the picture upright."""
 _ORIENTATION_TAG = 0x0112
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _MODE_NOTES = {"1": "greyscale", "L": "greyscale", "LA": "greyscale", "P": "palette", "CMYK": "CMYK", "LAB": "Lab"}
@@ -108,7 +109,7 @@ def measure(content: bytes) -> tuple[int, int]:
     """
     try:
         with quiet(), Image.open(io.BytesIO(content), formats=read_formats()) as image:
-            _check_size(image)
+            check_size(image)
             return image.height, image.width
     except PictureRefused:
         raise
@@ -173,17 +174,17 @@ def _decode(content: bytes, background: tuple[int, int, int]) -> DecodedPicture:
     # Half-grey pictures must not come in because another library asked Pillow for them.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with Image.open(io.BytesIO(content), formats=read_formats()) as image:
-        _check_size(image)
+        check_size(image)
         notes = _found(image)
-        turned = image.format == "TIFF" and _orientation(image) in _UPRIGHT  # Pillow turns a TIFF while loading it
+        turned = image.format == "TIFF" and orientation_of(image) in UPRIGHT  # Pillow turns a TIFF while loading it
         image.load()
-        _check_size(image)
+        check_size(image)
         # Not before: on a PNG, asking for EXIF loads the pixels, and that error must not be passed over.
-        orientation = _orientation(image)
+        orientation = orientation_of(image)
         rgb = _rgb(image, background, notes)
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    if turned or orientation in _UPRIGHT:
+    if orientation in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[orientation])
+    if turned or orientation in UPRIGHT:
         notes.append("rotated by EXIF")
     if orientation is None:
         notes.append("EXIF unreadable")
@@ -197,7 +198,8 @@ def read_formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _check_size(image: Image.Image) -> None:
+def check_size(image: Image.Image) -> None:
+    """Refuses what would need too much memory, by what its header declares."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureRefused(f"its {width} x {height} pixels are above the limit of {MAX_PIXELS:,}")
@@ -222,7 +224,7 @@ def _found(image: Image.Image) -> list[str]:
     return notes
 
 
-def _orientation(image: Image.Image) -> int | None:
+def orientation_of(image: Image.Image) -> int | None:
     """EXIF orientation, 1 where there is none, ``None`` where EXIF cannot be read."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG) or 1)

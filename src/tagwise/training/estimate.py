@@ -4,59 +4,117 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tagwise.base.durations import clock
-from tagwise.nets import build, count_macs, count_parameters
-from tagwise.pixels.batches import Batch, LabelledPictures
+from tagwise.nets import build, count_macs, count_parameters, freeze
+from tagwise.pixels.batches import Batch, LabelledPictures, Request
 from tagwise.tags.epoch import EpochIndex
 from tagwise.training.loop import Job, train
 from tagwise.training.plans import Plan
+from tagwise.training.ranks import Ranks
 
 TRIAL_BATCH = 64
 TRIAL_STEPS = 12
 """Steps of the trial that measures the rate; the first third is not counted."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def estimate(plan: Plan, outputs: int, pictures: int, device: torch.device) -> dict[str, str]:
-    """Parameters, memory, disk and time; the rate is measured in a short trial on random pixels.
+def estimate(
+    plan: Plan, outputs: int, pictures: int, device: torch.device, *, ranks: int = 1, rate: float | None = None
+) -> dict[str, str]:
+    """Parameters, memory, disk and time.
 
     Args:
         plan: The training.
         outputs: Outputs of the classifier.
         pictures: Pictures that are packed.
         device: Where it would run.
+        ranks: Processes that share each batch.
+        rate: Pictures a second of all processes; None: measured here in a short trial on random pixels.
 
     Returns:
         Lines for people, by name.
+
+    Raises:
+        UsageError: The batch cannot be shared out among the processes.
     """
     parameters = count_parameters(plan.design, outputs)
     macs = count_macs(plan.design, plan.view.resolution, plan.view.resolution, outputs).total
     head = (plan.design.channels[-1] + 1) * outputs
-    rate = 1 / max(_trial(plan, device), 1e-9)
+    share = Ranks(world=ranks).share(plan.batch)
     return {
         "net": f"{parameters:,} parameters, {head:,} of them in the classifier; {macs / 1e6:,.1f} million mult-adds",
-        "memory": f"{_gigabytes(16 * parameters)} for weights, gradients, momentum and a checkpoint on its way, "
-        f"{_gigabytes(plan.batch * 3 * plan.view.resize**2 * 5)} for a batch of pixels, activations apart",
+        "memory": _memory(plan, parameters, share) + (f", in each of {ranks} processes" if ranks > 1 else ""),
         "disk": f"{_gigabytes(pictures * 3 * plan.view.resize**2)} of packed pictures, "
-        f"{_gigabytes(3 * 8 * parameters)} of checkpoints",
-        "time": f"{clock(plan.images / rate)} at {rate:,.0f} pictures/s on {device}, measured over "
-        f"{TRIAL_STEPS - TRIAL_STEPS // 3} steps",
+        f"{_gigabytes(3 * _bytes_a_parameter(plan) // 2 * parameters)} of checkpoints",
+        "time": _time(plan, share, device, ranks, rate),
     }
+
+
+def _memory(plan: Plan, parameters: int, share: int) -> str:
+    """Of one process, whose part of a batch is ``share``."""
+    slice_pictures = -(-share // plan.accumulate)
+    return (
+        f"{_gigabytes(_bytes_a_parameter(plan) * parameters)} for weights, gradients, momentum and a checkpoint on "
+        f"its way, {_gigabytes(share * 3 * plan.view.resize**2 * 5)} for a batch of pixels, about "
+        f"{_gigabytes(slice_pictures * kept_bytes(plan))} kept for the backward pass of {slice_pictures:,} pictures"
+    )
+
+
+def _bytes_a_parameter(plan: Plan) -> int:
+    """Weight, gradient, momentum and a copy of the weight for a checkpoint; LAMB and a running mean have one more."""
+    return 4 * (4 + (plan.optimiser == "lamb") + (plan.ema is not None))
+
+
+def kept_bytes(plan: Plan) -> int:
+    """Bytes that a forward pass keeps for the backward pass, for each picture; nothing is computed.
+
+    Of the whole net, though frozen parts keep less, in the plan's precision.
+    """
+    with torch.device("meta"):
+        net = build(plan.design, num_classes=2).train().to(DTYPES[plan.precision])
+        images_BCHW = torch.empty(2, 3, plan.view.resolution, plan.view.resolution, dtype=DTYPES[plan.precision])
+    net.set_grad_checkpointing(plan.recompute)
+    own = {parameter.untyped_storage()._cdata for parameter in net.parameters()}  # meta tensors have no other address
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        net(images_BCHW)
+    return sum(storage.nbytes() for storage in kept.values()) // 2
+
+
+def _time(plan: Plan, share: int, device: torch.device, ranks: int, rate: float | None) -> str:
+    if rate is not None:
+        return f"{clock(plan.images / rate)} at {rate:,.0f} pictures/s, as given"
+    tried = dataclasses.replace(plan, batch=-(-share // plan.accumulate), accumulate=1)
+    rate = ranks / max(_trial(tried, device), 1e-9)
+    beside = f" by {ranks} processes that never wait, each like this one," if ranks > 1 else ""
+    steps = f"measured over {TRIAL_STEPS - TRIAL_STEPS // 3} steps"
+    return f"{clock(plan.images / rate)} at {rate:,.0f} pictures/s{beside} on {device}, {steps}"
 
 
 class _Stamped:
     """Pictures that note when each batch was asked for."""
 
-    def __init__(self, pictures: LabelledPictures) -> None:
-        self._pictures, self.times = pictures, list[float]()
+    def __init__(self, pictures: LabelledPictures, device: torch.device) -> None:
+        self._pictures, self._device, self.times = pictures, device, list[float]()
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
-        self.times.append(time.monotonic())
-        return self._pictures.batch(rows)
+    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        for request in requests:
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+            self.times.append(time.monotonic())
+            yield self._pictures.batch(request.rows)
 
 
 def _trial(plan: Plan, device: torch.device) -> float:
@@ -65,9 +123,11 @@ def _trial(plan: Plan, device: torch.device) -> float:
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 255, (batch, side, side, 3), np.uint8)
     pictures = LabelledPictures.of_classes(pixels, np.zeros(batch, np.int64))
     index = EpochIndex.build(pictures.ids, pictures.offsets, np.array([batch]), "natural")
-    stamped = _Stamped(pictures)
+    stamped = _Stamped(pictures, device)
     short = dataclasses.replace(plan, images=TRIAL_STEPS * batch, batch=batch, law="natural", threshold=None)
     net = build(plan.design, num_classes=2)
+    if plan.freeze is not None:
+        freeze(net, plan.freeze)
     train(Job(plan=short, net=net, pictures=stamped, index=index, device=device, title=None))  # type: ignore[arg-type]
     return float(np.median(np.diff(stamped.times)[TRIAL_STEPS // 3 :])) / batch
 

@@ -1,8 +1,8 @@
 """The one loop that trains every task.
 
-Nothing in it has a memory but the net, the optimiser and the count of pictures seen: which
-pictures come, how they are augmented and at which rate is computed from that count. So a run that
-was stopped anywhere goes on as if it never had been.
+Nothing in it has a memory but the learner and the count of pictures seen: which pictures come,
+how they are augmented and at which rate is computed from that count. So a run that was stopped
+anywhere goes on as if it never had been, on as many processes as there are now.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -22,18 +22,21 @@ from torch import Tensor
 
 from tagwise.base import rng
 from tagwise.base.errors import Diverged, Interrupted
-from tagwise.base.progress import Ticker, progress, say
+from tagwise.base.progress import Ticker, printable, progress, say
 from tagwise.nets.dropblock import set_drop_block
 from tagwise.nets.grammar import ResidualNet
-from tagwise.pixels.augment import augmented, draw_numbers
-from tagwise.pixels.batches import LabelledPictures
+from tagwise.pixels.augment import augmented, draw_numbers, normalised, picture_seed
+from tagwise.pixels.batches import Batch, LabelledPictures, Request
+from tagwise.pixels.feeding import FilePictures
+from tagwise.pixels.mixing import draw_mix, mixed
 from tagwise.tags.epoch import EpochIndex, positions_of
-from tagwise.training.checkpoints import newest_checkpoint, save_checkpoint
-from tagwise.training.losses import tag_loss
-from tagwise.training.optim import build_sgd
+from tagwise.training.checkpoints import Keep, keep_checkpoint, newest_checkpoint, save_checkpoint
+from tagwise.training.learner import Learner
+from tagwise.training.losses import Truth, mixed_truth, truth_of
 from tagwise.training.plans import Plan
-from tagwise.training.runs import LogLine, Run
-from tagwise.training.schedule import rate_factor
+from tagwise.training.ranks import Ranks
+from tagwise.training.runs import HeldOutLine, LogLine, Run
+from tagwise.training.schedule import learning_rate
 from tagwise.training.stream import PictureStream
 
 CHECKPOINT_SECONDS = 300
@@ -41,6 +44,9 @@ CHECKPOINT_SECONDS = 300
 
 LOG_LINES = 100
 """About so many lines a run's log has."""
+
+_NEVER = 2**62
+_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,10 +56,19 @@ class Job:
     plan: Plan
     net: ResidualNet
     """Trained in place."""
-    pictures: LabelledPictures
+    pictures: LabelledPictures | FilePictures
     index: EpochIndex
     """Over the rows of ``pictures``."""
     device: torch.device
+    ranks: Ranks = field(default_factory=Ranks)
+    """The processes that share each batch."""
+    tag_weights: Tensor | None = None
+    """What each label's part of the loss is multiplied by, float32 [V]."""
+    names: Sequence[object] = ()
+    """Of the pictures, for messages."""
+    judge: Callable[[ResidualNet], float] | None = None
+    """Accuracy on pictures that were held out, asked after each epoch."""
+    keep: Keep = field(default_factory=Keep)
     run: Run | None = None
     """Where log and checkpoints go; None for a short training whose model alone is wanted."""
     title: str | None = "training"
@@ -66,7 +81,11 @@ class _Stretch:
 
     loss: Tensor
     excess: Tensor
+    sick: Tensor
+    """The first step whose loss was no number."""
     steps: int = 0
+    waited: float = 0.0
+    """Seconds without pictures to learn from."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -74,40 +93,33 @@ class _Stretch:
         """Time that its steps took."""
         return max(time.monotonic() - self.began, 1e-9)
 
+    def state(self) -> dict[str, Any]:
+        """On the CPU, for a checkpoint."""
+        sums = {name: getattr(self, name).cpu() for name in ("loss", "excess", "sick")}
+        return {**sums, "steps": self.steps, "waited": self.waited, "seconds": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name in ("loss", "excess", "sick"):
+            getattr(self, name).copy_(state[name])
+        self.steps, self.waited = state["steps"], state["waited"]
+        self.began = time.monotonic() - state["seconds"]
+
+    @classmethod
+    def on(cls, device: torch.device) -> _Stretch:
+        zero = torch.zeros((), device=device)
+        return cls(loss=zero, excess=zero.clone(), sick=torch.full((), _NEVER, device=device))
+
 
 def train(job: Job) -> None:
     """Trains the net for the plan's pictures, or what is left of them.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the state is saved.
+        Interrupted: SIGINT or SIGTERM came, to any of the processes; the state is saved.
         Diverged: Loss or weights are no longer finite.
+        DataRefused: Too many pictures can no longer be read.
+        TagwiseError: Memory is short, or processes that read pictures die again and again.
     """
-    plan, device = job.plan, job.device
-    job.net.to(device).to(memory_format=memory_format(job.net))
-    optimiser = build_sgd(job.net, weight_decay=plan.weight_decay, momentum=plan.momentum)
-    stretch = _Stretch(loss=torch.zeros((), device=device), excess=torch.zeros((), device=device))
-    first = _restore(job, optimiser, stretch)
-    stream = PictureStream(job.index, plan.seed)
-    job.net.train()
-    with (
-        torch.random.fork_rng(devices=[]),
-        _signals(job.run is not None) as stopped,
-        _shown(job, first) as ticker,
-        _tensorboard(job.run) as board,
-    ):
-        saved = time.monotonic()
-        for step in range(first, plan.steps):
-            stretch = _advance(job, optimiser, stream, stretch, step, ticker, board)
-            stop, seen = stopped[:1], (step + 1) * plan.batch  # a signal may come between any two lines
-            due = stop or step + 1 == plan.steps or time.monotonic() - saved > CHECKPOINT_SECONDS
-            if job.run is not None and (due or _ends_epoch(stream, step, plan)):
-                _save(job, optimiser, stretch, seen)
-                saved = time.monotonic()
-            if stop:
-                raise Interrupted(
-                    stop[0], f"Stopped after {seen:,} pictures, all saved; give the same command to go on."
-                )
-    job.net.eval()
+    _Training(job).run()
 
 
 def memory_format(net: ResidualNet) -> torch.memory_format:
@@ -117,122 +129,188 @@ def memory_format(net: ResidualNet) -> torch.memory_format:
     return torch.contiguous_format if split else torch.channels_last
 
 
-def _advance(
-    job: Job,
-    optimiser: torch.optim.Optimizer,
-    stream: PictureStream,
-    stretch: _Stretch,
-    step: int,
-    ticker: Ticker | None,
-    board: Any,
-) -> _Stretch:
-    """One step, and a log line where a stretch ends."""
-    plan = job.plan
-    rate = plan.peak_rate * rate_factor(
-        step * plan.batch + plan.batch // 2,
-        images=plan.images,
-        warmup_images=plan.warmup_images,
-        decay=plan.decay,
-        halvings=plan.halvings,
-    )
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    loss, excess = _step(job, optimiser, stream, step)
-    stretch.loss += loss
-    stretch.excess += excess
-    stretch.steps += 1
-    if ticker is not None:
-        ticker.advance(plan.batch)
-    if (step + 1) % max(1, plan.steps // LOG_LINES) and step + 1 < plan.steps:
-        return stretch
-    line = _log_line(job, stretch, step, rate)
-    if job.run is not None:
-        job.run.append(line)
+class _Training:
+    """A training under way; see ``train``."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._plan = job, job.plan
+        self._learner = Learner(job.net.to(job.device), job.plan, job.ranks, job.tag_weights, memory_format(job.net))
+        self._stream = PictureStream(job.index, job.plan.seed)
+        self._stretch = _Stretch.on(job.device)
+        self._best = -1.0
+        self._saved = time.monotonic()
+
+    def run(self) -> None:
+        job, plan = self._job, self._plan
+        first = self._restore()
+        job.net.train()
+        with (
+            torch.random.fork_rng(devices=[]),
+            _signals(job.run is not None) as stopped,
+            _shown(job, first) as ticker,
+            _tensorboard(job.run) as board,
+            closing(job.pictures.batches(map(self._request, range(first, plan.steps)))) as batches,
+        ):
+            for step in range(first, plan.steps):
+                self._step(step, batches)
+                if ticker is not None:
+                    ticker.advance(plan.batch)
+                if (step + 1) % max(1, plan.steps // LOG_LINES) == 0 or step + 1 == plan.steps:
+                    self._log(step, ticker, board)
+                self._after(step, stopped)
+        job.net.load_state_dict(self._learner.result())
+        job.net.eval()
+
+    def _request(self, step: int) -> Request:
+        positions = positions_of(step, self._plan.batch, self._job.ranks.rank, self._job.ranks.world)
+        return Request(rows=self._stream.rows(positions // self._plan.repeats), numbers=positions)
+
+    def _step(self, step: int, batches: Iterator[Batch]) -> None:
+        plan, rank = self._plan, self._job.ranks.rank
+        began = time.monotonic()
+        batch = next(batches)
+        self._stretch.waited += time.monotonic() - began
+        torch.manual_seed(rng.stream_seed(plan.seed, "dropped units", step, *([rank] if rank else [])))
+        if plan.design.drop_block:
+            set_drop_block(self._job.net, plan.design.drop_block * (step + 1) / plan.steps)
+        images_BCHW, truth = self._seen(step, batch.to(self._job.device))
+        loss, floor = self._learner.step(images_BCHW, truth, self._rate(step))
+        self._stretch.loss += loss
+        self._stretch.excess += loss - floor
+        self._stretch.sick = torch.where(loss.isfinite(), self._stretch.sick, self._stretch.sick.clamp(max=step))
+        self._stretch.steps += 1
+
+    def _seen(self, step: int, batch: Batch) -> tuple[Tensor, Truth]:
+        """The pictures as the net sees them in this step, with their labels."""
+        plan, ranks = self._plan, self._job.ranks
+        if isinstance(self._job.pictures, FilePictures):  # cropped and varied by its workers
+            images_BCHW = normalised(batch.images_BHWC.permute(0, 3, 1, 2).float(), plan.view)
+        else:
+            positions = positions_of(step, plan.batch, ranks.rank, ranks.world)
+            numbers = draw_numbers(plan.seed, step, plan.batch)[positions - step * plan.batch]
+            by_picture = positions.tolist() if plan.augment.by_picture else []
+            seeds = [picture_seed(plan.seed, position) for position in by_picture]
+            images_BCHW = augmented(batch.images_BHWC, numbers, plan.augment, plan.view, seeds)
+        truth = truth_of(plan.loss, batch.ids, batch.offsets)
+        if plan.mixup or plan.cutmix:
+            mix = draw_mix(plan.seed, step, mixup=plan.mixup, cutmix=plan.cutmix, resolution=plan.view.resolution)
+            images_BCHW, truth = mixed(images_BCHW, mix), mixed_truth(truth, mix.own_fraction)
+        return images_BCHW.contiguous(memory_format=self._learner.memory_format), truth
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self._plan, step * self._plan.batch + self._plan.batch // 2)
+
+    def _after(self, step: int, stopped: list[int]) -> None:
+        """Saves where it is due, and stops where a signal came to any of the processes."""
+        job, seen = self._job, (step + 1) * self._plan.batch
+        stop = max(job.ranks.gathered(next(iter(stopped), 0)))
+        epoch_ends = self._epoch(step) != self._epoch(step + 1)
+        best = epoch_ends and self._judged(seen)
+        late = job.ranks.any(time.monotonic() - self._saved > CHECKPOINT_SECONDS)
+        if job.run is not None and (stop or late or epoch_ends or step + 1 == self._plan.steps):
+            self._save(step)
+            if best:
+                keep_checkpoint(job.run.checkpoints, seen, "best")
+            if epoch_ends and job.keep.every_epochs and self._epoch(step + 1) % job.keep.every_epochs == 0:
+                keep_checkpoint(job.run.checkpoints, seen, f"epoch-{self._epoch(step + 1)}")
+        if stop:
+            raise Interrupted(stop, f"Stopped after {seen:,} pictures, all saved; give the same command to go on.")
+
+    def _epoch(self, step: int) -> int:
+        return self._stream.epoch_of(step * self._plan.batch // self._plan.repeats)
+
+    def _judged(self, seen: int) -> bool:
+        """Whether the net is better than it ever was on what was held out."""
+        job = self._job
+        if job.judge is None:
+            return False
+        job.net.eval()
+        accuracy = job.judge(job.net)
+        job.net.train()
+        if job.run is not None and job.ranks.first:
+            job.run.append(HeldOutLine(seen=seen, epoch=seen / self._epoch_length, accuracy=accuracy))
+        better = accuracy > self._best
+        self._best = max(accuracy, self._best)
+        return better
+
+    @property
+    def _epoch_length(self) -> float:
+        return self._job.index.expected_length * self._plan.repeats
+
+    def _log(self, step: int, ticker: Ticker | None, board: Any) -> None:
+        job, stretch, seen = self._job, self._stretch, (step + 1) * self._plan.batch
+        sums = torch.stack([stretch.loss, stretch.excess]).cpu()
+        loss, excess = (job.ranks.mean(sums) / stretch.steps).tolist()
+        if not math.isfinite(loss):
+            raise self._diverged(step)
+        line = LogLine(
+            seen=seen,
+            epoch=seen / self._epoch_length,
+            loss=loss,
+            excess_loss=excess,
+            rate=self._rate(step),
+            images_per_second=stretch.steps * self._plan.batch / stretch.seconds,
+            waiting_fraction=min(stretch.waited / stretch.seconds, 1.0),
+        )
+        if job.run is not None and job.ranks.first:
+            job.run.append(line)
         if board is not None:
-            for name in ("loss", "excess_loss", "rate", "images_per_second"):
+            for name in ("loss", "excess_loss", "rate", "images_per_second", "waiting_fraction"):
                 board.add_scalar(name, getattr(line, name), line.seen)
-    if ticker is not None:
-        ticker.advance(0, loss=line.loss)
-    return _Stretch(loss=torch.zeros_like(stretch.loss), excess=torch.zeros_like(stretch.excess))
+        if ticker is not None:
+            ticker.advance(0, loss=line.loss, waiting=line.waiting_fraction)
+        self._stretch = _Stretch.on(job.device)
 
+    def _diverged(self, step: int) -> Diverged:
+        """What happened, where, and which pictures had been looked at."""
+        job = self._job
+        sick = min(int(self._stretch.sick), step)
+        rows = self._stream.rows(positions_of(sick, self._plan.batch) // self._plan.repeats)
+        names = [printable(str(job.names[row])) for row in rows[:_NAMED].tolist()] if job.names else []
+        of = f" of {', '.join(names)} and {max(len(rows) - _NAMED, 0)} more" if names else ""
+        saved = job.run is not None and any(job.run.checkpoints.glob("*.pt"))
+        healthy = f" (the last healthy state is in {job.run.checkpoints})" if job.run and saved else ""
+        return Diverged(
+            f"Loss or weights are no longer finite after {(step + 1) * self._plan.batch:,} pictures at a rate of "
+            f"{self._rate(sick):.3g}, since step {sick:,}{of}{healthy}; a lower rate or float32 would help."
+        )
 
-def _step(job: Job, optimiser: torch.optim.Optimizer, stream: PictureStream, step: int) -> tuple[Tensor, Tensor]:
-    plan = job.plan
-    torch.manual_seed(rng.stream_seed(plan.seed, "dropped units", step))
-    if plan.design.drop_block:
-        set_drop_block(job.net, plan.design.drop_block * (step + 1) / plan.steps)
-    batch = job.pictures.batch(stream.rows(positions_of(step, plan.batch))).to(job.device)
-    numbers = draw_numbers(plan.seed, step, plan.batch)
-    images_BCHW = augmented(batch.images_BHWC, numbers, plan.augment, plan.view)
-    images_BCHW = images_BCHW.contiguous(memory_format=memory_format(job.net))
-    with torch.autocast(job.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-        logits_BV = job.net(images_BCHW)
-    value = tag_loss(plan.loss, logits_BV, batch.ids, batch.offsets)
-    optimiser.zero_grad(set_to_none=True)
-    value.mean.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    loss = value.mean.detach()
-    return loss, loss - value.floor
+    def _save(self, step: int) -> None:
+        assert self._job.run is not None
+        # A sick state would push out the last healthy one; weights fall ill a step before the loss shows it.
+        if self._job.ranks.any(not (bool(self._stretch.loss.isfinite()) and self._learner.finite)):
+            raise self._diverged(step)
+        self._saved = time.monotonic()
+        stretches = self._job.ranks.gathered(self._stretch.state())
+        if not self._job.ranks.first:
+            return
+        seen = (step + 1) * self._plan.batch
+        state = {"seen": seen, "best": self._best, "stretches": stretches, **self._learner.state()}
+        save_checkpoint(self._job.run.checkpoints, seen, state, self._job.keep)
 
+    def _restore(self) -> int:
+        """Takes up the newest checkpoint; returns the first step that is left."""
+        job = self._job
+        state = newest_checkpoint(job.run.checkpoints, job.device) if job.run is not None else None
+        if job.run is not None and job.ranks.first:
+            job.run.cut_log(state["seen"] if state else 0)
+        if state is None:
+            return 0
+        self._learner.restore(state)
+        stretches = state["stretches"]
+        self._stretch.restore(stretches[job.ranks.rank % len(stretches)])
+        self._best = state["best"]
+        if job.title is not None:
+            say(f"{job.title}: going on after {state['seen']:,} pictures{self._other_world(len(stretches))}")
+        return int(state["seen"]) // self._plan.batch
 
-def _log_line(job: Job, stretch: _Stretch, step: int, rate: float) -> LogLine:
-    seen = (step + 1) * job.plan.batch
-    loss = float(stretch.loss) / stretch.steps
-    if not math.isfinite(loss):
-        raise _diverged(job, seen, rate)
-    return LogLine(
-        seen=seen,
-        epoch=seen / job.index.expected_length,
-        loss=loss,
-        excess_loss=float(stretch.excess) / stretch.steps,
-        rate=rate,
-        images_per_second=stretch.steps * job.plan.batch / stretch.seconds,
-    )
-
-
-def _diverged(job: Job, seen: int, rate: float) -> Diverged:
-    saved = job.run is not None and any(job.run.checkpoints.glob("*.pt"))
-    return Diverged(
-        f"Loss or weights are no longer finite after {seen:,} pictures at a rate of {rate:.3g}"
-        f"{f' (the last healthy state is in {job.run.checkpoints})' if job.run and saved else ''}; "
-        "a lower rate or float32 would help."
-    )
-
-
-def _ends_epoch(stream: PictureStream, step: int, plan: Plan) -> bool:
-    return stream.epoch_of(step * plan.batch) != stream.epoch_of((step + 1) * plan.batch)
-
-
-def _save(job: Job, optimiser: torch.optim.Optimizer, stretch: _Stretch, seen: int) -> None:
-    assert job.run is not None
-    # A sick state would push out the last healthy one; weights fall ill a step before the loss shows it.
-    if not all(bool(tensor.isfinite().all()) for tensor in (stretch.loss, *job.net.parameters())):
-        raise _diverged(job, seen, optimiser.param_groups[0]["lr"])
-    state = {
-        "seen": seen,
-        "net": job.net.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "stretch": {"loss": stretch.loss, "excess": stretch.excess, "steps": stretch.steps, "seconds": stretch.seconds},
-    }
-    save_checkpoint(job.run.checkpoints, seen, state)
-
-
-def _restore(job: Job, optimiser: torch.optim.Optimizer, stretch: _Stretch) -> int:
-    """Takes up the newest checkpoint; returns the first step that is left."""
-    state = newest_checkpoint(job.run.checkpoints, job.device) if job.run is not None else None
-    if state is None:
-        if job.run is not None:
-            job.run.cut_log(0)
-        return 0
-    assert job.run is not None
-    job.net.load_state_dict(state["net"])
-    optimiser.load_state_dict(state["optimiser"])
-    stretch.loss, stretch.excess, stretch.steps = (state["stretch"][name] for name in ("loss", "excess", "steps"))
-    stretch.began -= state["stretch"]["seconds"]
-    job.run.cut_log(state["seen"])
-    if job.title is not None:
-        say(f"{job.title}: going on after {state['seen']:,} pictures")
-    return int(state["seen"]) // job.plan.batch
+    def _other_world(self, world: int) -> str:
+        if world == self._job.ranks.world:
+            return ""
+        return (
+            f", on {self._job.ranks.world} processes instead of {world}: the batches are the same, and norms see "
+            "other parts of them"
+        )
 
 
 @contextmanager
@@ -260,7 +338,7 @@ def _signals(wanted: bool) -> Iterator[list[int]]:
 
 @contextmanager
 def _shown(job: Job, first: int) -> Iterator[Ticker | None]:
-    if job.title is None:
+    if job.title is None or not job.ranks.first:
         yield None
         return
     with progress(job.title, job.plan.steps * job.plan.batch, done=first * job.plan.batch) as ticker:

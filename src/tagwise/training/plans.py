@@ -1,20 +1,28 @@
-"""A plan says everything that decides a training's numbers; a recipe is a function that returns one."""
+"""A plan says everything that decides a training's numbers; recipes (``recipes.py``) are functions that return one."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from tagwise.base.errors import UsageError, unknown
-from tagwise.base.settings import from_plain, to_plain
+from tagwise.base.settings import from_plain, part_from_plain, read_plain, to_plain
 from tagwise.base.views import View
 from tagwise.nets.design import Design
+from tagwise.nets.designs import find_design
 from tagwise.nets.norms import frozen_parts
 from tagwise.pixels.augment import Augment
 from tagwise.tags.laws import Law
-from tagwise.training.losses import Loss
-from tagwise.training.schedule import Decay, scaled_rate
+from tagwise.training.losses import HARD_LOSSES, Loss
+
+Decay = Literal["cosine", "halvings", "steps"]
+
+REFERENCE_BATCH = 256
+"""The batch that learning rates are told for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,40 +43,65 @@ class Plan:
     """Pictures seen in all."""
     batch: int = 64
     """Pictures a step, over all processes."""
+    accumulate: int = 1
+    """Slices in which a process works through its part of a batch; more need less memory."""
+    optimiser: Literal["sgd", "lamb"] = "sgd"
     rate_per_256: float = 0.1
     """Peak learning rate at a batch of 256; it scales linearly with the batch."""
     decay: Decay = "cosine"
     """How the rate falls after warm-up."""
     halvings: int = 10
     """How often, where ``decay`` is halvings."""
+    milestones: tuple[float, ...] = ()
+    """Shares of ``images`` after which the rate is multiplied by ``step_factor``, where ``decay`` is steps."""
+    step_factor: float = 0.1
+    """Of each milestone."""
+    final_fraction: float = 0.0
+    """Where a cosine ends, as a share of the peak."""
     warmup_fraction: float = 0.08
     """Share of ``images`` over which the rate rises."""
+    warmup_rate: float = 0.0
+    """Where it rises from; from the peak where that is lower."""
     weight_decay: float = 1e-4
-    """On the weights of convolutions and linear layers alone."""
+    decay_on: Literal["weights", "all"] = "weights"
+    """``weights`` of convolutions and linear layers alone, or ``all`` parameters, norms and biases too."""
     momentum: float = 0.9
-    """Nesterov's."""
+    """LAMB's first one; its second is 0.999."""
+    nesterov: bool = True
+    """SGD's momentum looks ahead."""
+    clip_norm: float | None = None
+    """The gradient is scaled down to this length; None: never."""
+    ema: float | None = None
+    """Decay, at each step, of a running mean of the weights, which becomes the model; None: the last weights do."""
     augment: Augment = field(default_factory=Augment)
+    mixup: float = 0.0
+    """Of the beta distribution that pictures are mixed by; 0: not."""
+    cutmix: float = 0.0
+    """Of the beta distribution of the area that is pasted from another picture; 0: none."""
+    repeats: int = 1
+    """How often a picture stands in a batch, each time varied anew."""
     loss: Loss = "softmax"
+    focus: float | None = None
+    """Power that holds back what is easy (gamma), of the asymmetric and the focal loss; None: the papers'."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all labels."""
     law: Law = "natural"
     """How often a picture is drawn."""
     threshold: float | None = None
     """Of the law, in pictures."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of convolutions and matrix products; weights, norms and loss stay float32."""
+    norms: Literal["process", "synchronised"] = "process"
+    """What a norm sees while training: the part of the batch that its process has, or all of it."""
+    recompute: bool = False
+    """Computes what blocks keep for the backward pass again: a third of the memory, a third more time."""
+    compiled: bool = False
+    """The step goes through torch.compile."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for fault, wrong in (
-            (f"batch is 1 or more, not {self.batch}", self.batch < 1),
-            (f"images is at least one batch of {self.batch}, not {self.images}", self.images < self.batch),
-            (f"rate_per_256 is above 0, not {self.rate_per_256}", not self.rate_per_256 > 0),
-            (f"warmup_fraction is 0 to below 1, not {self.warmup_fraction}", not 0 <= self.warmup_fraction < 1),
-            (f"weight_decay is 0 or more, not {self.weight_decay}", not self.weight_decay >= 0),
-            (f"halvings is 0 or more, not {self.halvings}", self.halvings < 0),
-            (f"momentum is 0 to below 1, not {self.momentum}", not 0 <= self.momentum < 1),
-        ):
-            if wrong:
-                raise UsageError(f"This plan cannot be carried out: {fault}.")
+        for fault in itertools.chain(_range_faults(self), _contradictions(self)):
+            raise UsageError(f"This plan cannot be carried out: {fault}.")
         if self.freeze is not None:
             frozen_parts(self.design, self.freeze)
 
@@ -79,13 +112,67 @@ class Plan:
 
     @property
     def peak_rate(self) -> float:
-        """The learning rate after warm-up."""
-        return scaled_rate(self.rate_per_256, self.batch)
+        """The learning rate after warm-up: 0.1 per 256 is 3.15 at 8,064 (Mahajan et al. 2018, section 2.3)."""
+        return self.rate_per_256 * self.batch / REFERENCE_BATCH
 
     @property
     def warmup_images(self) -> int:
         """Pictures seen while the rate rises."""
         return round(self.images * self.warmup_fraction)
+
+
+_AT_LEAST = {
+    "batch": 1,
+    "accumulate": 1,
+    "repeats": 1,
+    "focus": 1,
+    "halvings": 0,
+    "warmup_rate": 0,
+    "weight_decay": 0,
+    "mixup": 0,
+    "cutmix": 0,
+}
+_ABOVE_0 = ("rate_per_256", "clip_norm")
+_0_TO_BELOW_1 = ("warmup_fraction", "momentum", "label_smoothing")
+_WITHIN_0_AND_1 = ("step_factor", "ema")
+
+
+def _range_faults(plan: Plan) -> Iterator[str]:
+    """Numbers that mean nothing by themselves; NaN is among them."""
+    values = {name: getattr(plan, name) for name in (*_AT_LEAST, *_ABOVE_0, *_0_TO_BELOW_1, *_WITHIN_0_AND_1)}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if name in _AT_LEAST and not _AT_LEAST[name] <= value < float("inf"):
+            yield f"{name} is {_AT_LEAST[name]} or more, not {value}"
+        if name in _ABOVE_0 and not 0 < value < float("inf"):
+            yield f"{name} is above 0, not {value}"
+        if name in _0_TO_BELOW_1 and not 0 <= value < 1:
+            yield f"{name} is 0 to below 1, not {value}"
+        if name in _WITHIN_0_AND_1 and not 0 < value < 1:
+            yield f"{name} is above 0 and below 1, not {value}"
+    if not 0 <= plan.final_fraction <= 1:
+        yield f"final_fraction is 0 to 1, not {plan.final_fraction}"
+
+
+def _contradictions(plan: Plan) -> Iterator[str]:
+    if plan.images < plan.batch:
+        yield f"images is at least one batch of {plan.batch}, not {plan.images}"
+    if plan.accumulate > plan.batch:
+        yield f"a batch of {plan.batch} cannot be cut into {plan.accumulate} slices (accumulate)"
+    if (plan.decay == "steps") != bool(plan.milestones):
+        yield f"milestones are given where decay is steps, and only there; decay is {plan.decay}"
+    points = (plan.warmup_fraction, *plan.milestones, 1.0)
+    if not all(before < after for before, after in itertools.pairwise(points)):
+        yield f"milestones ascend between the end of warm-up, {points[0]:g}, and 1; {plan.milestones} were given"
+    if plan.final_fraction and plan.decay != "cosine":
+        yield f"final_fraction is where a cosine ends, and decay is {plan.decay}"
+    if plan.loss in HARD_LOSSES and (plan.mixup or plan.cutmix or plan.label_smoothing):
+        yield f"the {plan.loss} loss knows a label as held or not, so mixup, cutmix and label_smoothing are 0"
+    if plan.focus is not None and plan.loss not in HARD_LOSSES:
+        yield f"focus is of {' and '.join(HARD_LOSSES)}, and loss is {plan.loss}"
+    if plan.warmup_rate and not plan.warmup_fraction:
+        yield "warmup_rate is where warm-up begins, and warmup_fraction is 0"
 
 
 IDENTITY = ("task", "data", "design", "start", "law", "threshold", "freeze", "images", "batch", "seed")
@@ -133,85 +220,35 @@ def _names(plain: dict[str, object], before: str = "") -> list[str]:
     return names
 
 
-GENTLE = Augment(smallest_area_fraction=0.6, aspect=1.15)
-"""Crops for small pictures, which lose too much by the crops of large ones."""
+def read_settings(path: Path) -> dict[str, Any]:
+    """Settings of a plan out of a JSON, YAML or TOML file: all of them, as in a run's ``plan.json``, or some.
 
-
-VIVID = Augment(smallest_area_fraction=0.35, light=0.4)
-"""Strong crops and light: photos of other places and hours (``bench/photo_search.py``)."""
-
-
-def small_pretraining(**facts: object) -> Plan:
-    """Small pictures and nets on one machine: what the quickstart uses.
-
-    Cosine to zero, a high rate with a strong decay, gentle crops: our own choice, by trials on
-    validation pictures of the drawn target (``docs/decisions.md``).
-    """
-    settings: dict[str, object] = {
-        "task": "pretrain",
-        "batch": 64,
-        "rate_per_256": 1.2,
-        "weight_decay": 1e-3,
-        "augment": GENTLE,
-    }
-    return Plan(**{**settings, **facts})  # type: ignore[arg-type]
-
-
-def wsl_pretraining(**facts: object) -> Plan:
-    """Large nets at 224 pixels, after Mahajan et al. 2018: linear scaling from 0.1 per 256 and halvings.
-
-    The number of halvings and the decay are our reading; the paper's text leaves them open.
-    """
-    settings: dict[str, object] = {
-        "task": "pretrain",
-        "batch": 256,
-        "rate_per_256": 0.1,
-        "decay": "halvings",
-        "halvings": 10,
-        "warmup_fraction": 0.02,
-        "weight_decay": 1e-4,
-        "augment": Augment(smallest_area_fraction=0.08),
-    }
-    return Plan(**{**settings, **facts})  # type: ignore[arg-type]
-
-
-def fine_tuning(**facts: object) -> Plan:
-    """A pretrained net on a small target: a tenth of pretraining's rate, all parameters move."""
-    settings: dict[str, object] = {
-        "task": "train",
-        "batch": 32,
-        "rate_per_256": 0.1,
-        "weight_decay": 5e-4,
-        "augment": GENTLE,
-    }
-    return Plan(**{**settings, **facts})  # type: ignore[arg-type]
-
-
-def from_scratch(**facts: object) -> Plan:
-    """A net without pretraining on a small target: a high rate and strong decay."""
-    settings: dict[str, object] = {
-        "task": "train",
-        "batch": 32,
-        "rate_per_256": 0.5,
-        "weight_decay": 5e-3,
-        "augment": GENTLE,
-    }
-    return Plan(**{**settings, **facts})  # type: ignore[arg-type]
-
-
-PRETRAINING = {"small": small_pretraining, "wsl": wsl_pretraining}
-"""Recipes by the name that ``--recipe`` takes."""
-
-
-def find_recipe(name: str) -> str:
-    """The name, if it is a recipe's.
+    Returns:
+        Values by name; ``view`` and ``augment`` plain, for ``merged``. A design may be told by its name.
 
     Raises:
-        UsageError: It is none; the nearest are named.
+        UsageError: There is no such file, it is no such format, or it has a name or value that no plan has.
     """
-    if name not in PRETRAINING:
-        raise unknown("recipe", name, PRETRAINING)
-    return name
+    plain = read_plain(path)
+    named = plain.pop("design") if isinstance(plain, dict) and isinstance(plain.get("design"), str) else None
+    settings = part_from_plain(Plan, plain, str(path))
+    if named is not None:
+        settings["design"] = find_design(named)
+    elif "design" in settings:
+        settings["design"] = from_plain(Design, settings["design"], f"{path}, design,")
+    return settings
+
+
+def merged(plan: Plan, nested: dict[str, Any], where: str) -> Plan:
+    """The plan with some settings of its view and augmentation, as ``read_settings`` leaves them.
+
+    Raises:
+        UsageError: They do not fit, or not together.
+    """
+    plain = to_plain(plan)
+    for name, value in nested.items():
+        plain[name] = {**plain[name], **value} if isinstance(value, dict) else value
+    return from_plain(Plan, plain, where)
 
 
 def replace(plan: Plan, **changes: object) -> Plan:

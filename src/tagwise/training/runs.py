@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tagwise.base import settings
 from tagwise.base.errors import UsageError
@@ -19,6 +19,7 @@ from tagwise.training.plans import Plan
 
 PLAN_FILE = "plan.json"
 LOG_FILE = "log.jsonl"
+HELD_OUT_FILE = "held_out.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,22 @@ class LogLine:
     rate: float
     """Learning rate of the stretch's last step."""
     images_per_second: float
-    """This one alone differs from machine to machine."""
+    """This one and the next alone differ from machine to machine."""
+    waiting_fraction: float = 0.0
+    """Share of the time in which there were no pictures to learn from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutLine:
+    """What was measured on held-out pictures, after an epoch."""
+
+    seen: int
+    """Pictures seen in training."""
+    epoch: float
+    accuracy: float
+
+
+L = TypeVar("L", LogLine, HeldOutLine)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +76,34 @@ class Run:
 
     def log(self) -> list[LogLine]:
         """The lines so far; a torn last line is left out."""
-        path = self.folder / LOG_FILE
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        found = []
-        for line in lines:
-            try:
-                found.append(settings.from_plain(LogLine, json.loads(line), str(path)))
-            except (ValueError, UsageError):
-                break
-        return found
+        return self._lines(LOG_FILE, LogLine)
 
-    def append(self, line: LogLine) -> None:
-        """Adds a line to the log."""
-        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as handle:
+    def held_out(self) -> list[HeldOutLine]:
+        """What was measured on held-out pictures so far."""
+        return self._lines(HELD_OUT_FILE, HeldOutLine)
+
+    def append(self, line: LogLine | HeldOutLine) -> None:
+        """Adds a line to its file."""
+        name = LOG_FILE if isinstance(line, LogLine) else HELD_OUT_FILE
+        with (self.folder / name).open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(settings.to_plain(line)) + "\n")
 
     def cut_log(self, seen: int) -> None:
         """Forgets the lines after ``seen`` pictures, which a continued run writes again."""
-        kept = [line for line in self.log() if line.seen <= seen]
-        write_text(self.folder / LOG_FILE, "".join(json.dumps(settings.to_plain(line)) + "\n" for line in kept))
+        for name, lines in ((LOG_FILE, self.log()), (HELD_OUT_FILE, self.held_out())):
+            kept = [json.dumps(settings.to_plain(line)) + "\n" for line in lines if line.seen <= seen]
+            if kept or (self.folder / name).is_file() or name == LOG_FILE:
+                write_text(self.folder / name, "".join(kept))
+
+    def _lines(self, name: str, kind: type[L]) -> list[L]:
+        path = self.folder / name
+        found: list[L] = []
+        for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
+            try:
+                found.append(settings.from_plain(kind, json.loads(line), str(path)))
+            except (ValueError, UsageError):
+                break
+        return found
 
     def write(self, name: str, value: Any) -> None:
         """Writes a JSON file into the folder."""

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
 
-Decay = Literal["halvings", "cosine"]
-DECAYS: tuple[Decay, ...] = get_args(Decay)
-
-REFERENCE_BATCH = 256
+from tagwise.training.plans import Plan
 
 
-def scaled_rate(rate_per_256: float, batch: int) -> float:
-    """Linear scaling: 0.1 per 256 pictures is 3.15 for a batch of 8,064 (Mahajan et al. 2018, section 2.3)."""
-    return rate_per_256 * batch / REFERENCE_BATCH
+def learning_rate(plan: Plan, seen: int) -> float:
+    """The rate after ``seen`` pictures: a line up to the peak, then the plan's decay."""
+    if seen < plan.warmup_images:
+        start = min(plan.warmup_rate, plan.peak_rate)
+        return start + (plan.peak_rate - start) * (seen / plan.warmup_images)
+    if plan.decay == "cosine":
+        return plan.peak_rate * _cosine(plan, seen)
+    factor = 0.5 if plan.decay == "halvings" else plan.step_factor
+    return float(plan.peak_rate * factor ** sum(seen >= drop for drop in drops(plan)))
 
 
-def halving_points(images: int, warmup_images: int, halvings: int) -> list[int]:
-    """Pictures seen at which the rate halves: equal stretches between the end of warm-up and of training."""
-    span = images - warmup_images
-    return [warmup_images + round(span * number / (halvings + 1)) for number in range(1, halvings + 1)]
+def drops(plan: Plan) -> list[int]:
+    """Pictures seen at which the rate falls at once; a cosine has none.
 
-
-def rate_factor(seen: int, *, images: int, warmup_images: int, decay: Decay, halvings: int) -> float:
-    """Share of the peak rate for the step that begins after ``seen`` pictures, 0 to 1.
-
-    Args:
-        seen: Pictures seen before the step.
-        images: Pictures seen in all.
-        warmup_images: The rate rises linearly over these.
-        decay: ``halvings``: multiplied by 1/2 at each of ``halving_points``; ``cosine``: half a
-            cosine to 0.
-        halvings: Their number; the cosine has none.
+    Halvings leave equal stretches between the end of warm-up and of training.
     """
-    if seen < warmup_images:
-        return seen / warmup_images
-    if decay == "halvings":
-        return 0.5 ** sum(seen >= point for point in halving_points(images, warmup_images, halvings))
-    return 0.5 * (1 + math.cos(math.pi * (seen - warmup_images) / max(images - warmup_images, 1)))
+    if plan.decay == "steps":
+        return [round(plan.images * share) for share in plan.milestones]
+    halvings = plan.halvings if plan.decay == "halvings" else 0
+    span = plan.images - plan.warmup_images
+    return [plan.warmup_images + round(span * number / (halvings + 1)) for number in range(1, halvings + 1)]
+
+
+def _cosine(plan: Plan, seen: int) -> float:
+    """Half a cosine from 1 to the plan's ``final_fraction``."""
+    span = max(plan.images - plan.warmup_images, 1)
+    falling = 0.5 * (1 + math.cos(math.pi * (seen - plan.warmup_images) / span))
+    return plan.final_fraction + (1 - plan.final_fraction) * falling

@@ -15,7 +15,8 @@ from tagwise.base.settings import difference, to_plain
 from tagwise.base.views import View
 from tagwise.nets.design import Design
 from tagwise.training.models import Model
-from tagwise.training.plans import VIVID, Plan, fine_tuning, from_scratch, replace
+from tagwise.training.plans import Plan, replace
+from tagwise.training.recipes import VIVID, fine_tuning, from_scratch
 from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_training
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
 from tagwise.transfer.targets import Target
@@ -134,14 +135,14 @@ def usual_epochs(pictures: int) -> int:
 def fine_tuning_plans(arena: Arena, model: Model, epochs: int) -> list[Plan]:
     """The fine-tunings that the hold-out decides between: two rates."""
     facts = {"design": model.facts.design, "view": model.facts.view, "start": model.digest}
-    return [fine_tuning(**_facts(arena, epochs), **facts, rate_per_256=rate) for rate in FINE_TUNING_RATES]
+    pictures = len(arena.target.train)
+    return [fine_tuning(pictures, **_facts(arena, epochs), **facts, rate_per_256=rate) for rate in FINE_TUNING_RATES]
 
 
 def scratch_plans(arena: Arena, design: Design, view: View, epochs: int) -> list[Plan]:
     """The trainings from scratch that the hold-out decides between: two rates."""
-    return [
-        from_scratch(**_facts(arena, epochs), design=design, view=view, rate_per_256=rate) for rate in SCRATCH_RATES
-    ]
+    facts = {**_facts(arena, epochs), "design": design, "view": view}
+    return [from_scratch(len(arena.target.train), **facts, rate_per_256=rate) for rate in SCRATCH_RATES]
 
 
 def _facts(arena: Arena, epochs: int) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from tagwise.base.devices import native_bf16
 from tagwise.base.views import View
 from tagwise.nets import find_design
 from tagwise.pixels.augment import Augment
-from tagwise.training.plans import Plan, from_scratch
+from tagwise.training.plans import Plan
+from tagwise.training.recipes import from_scratch
 from tagwise.transfer.comparison import Arena
 
 ANY_TURN = Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2)
@@ -24,6 +25,7 @@ def drawn_scratch(arena: Arena, epochs: int = EPOCHS) -> Plan:
     """
     pictures = len(arena.target.train)
     return from_scratch(
+        pictures,
         data=arena.target.train.digest,
         design=find_design("resnet8_cifar"),
         view=View(resolution=32, resize=36),

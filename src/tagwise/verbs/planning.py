@@ -1,11 +1,13 @@
-"""What flags that several verbs share come to: things, workers, views and plans."""
+"""What flags that several verbs share come to: things, workers, and plans with what is said of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tagwise.base.durations import parse_images
 from tagwise.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,56 +17,162 @@ if TYPE_CHECKING:
     from tagwise.training.models import Model
     from tagwise.training.plans import Plan
 
-DEFAULT_DESIGNS = {"small": "resnext20_8x4d_small", "wsl": "resnext50_32x4d"}
-"""Of each recipe; ``train`` from scratch takes the small one."""
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFlags:
+    """Flags that change a recipe's plan; None: not given."""
+
+    plan: Path | str | None
+    """A file of settings."""
+    design: str | None
+    images: str | None
+    batch: int | None
+    resolution: int | None
+    lr: float | None
+    set_: list[str] | None
+    freeze: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What the file says.
+
+        Raises:
+            UsageError: It cannot be read, or has a name or value that no plan has.
+        """
+        from tagwise.training.plans import read_settings
+
+        return {} if self.plan is None else read_settings(Path(self.plan))
 
 
 def make_plan(
     recipe: Callable[..., Plan],
+    pictures: int,
+    flags: PlanFlags,
     start: Model | None,
     device: torch.device,
-    *,
-    design: str,
-    view: View,
-    batch: int | None,
-    lr: float | None,
-    settings: list[str],
-    **facts: object,
+    **facts: Any,
 ) -> Plan:
-    """The recipe's plan with the flags' changes; without ``batch`` and ``lr`` the recipe's own hold.
+    """The recipe's plan, changed by the model to begin from, then by the file, then by flags.
 
     Args:
-        recipe: From ``training.plans``.
+        recipe: From ``training.recipes``.
+        pictures: That an epoch shows.
+        flags: Of the command.
         start: The model to begin from; its design holds.
-        device: Decides the precision.
-        design: A name of the family, for a net from scratch.
-        view: How the net sees a picture.
-        batch: Pictures a step.
-        lr: Peak learning rate at that batch.
-        settings: ``name=value`` each, as of ``--set``.
-        facts: Other settings of the plan.
+        device: Decides the precision, where nothing else does.
+        facts: Settings that follow from the data and other flags.
 
     Raises:
-        UsageError: An unknown design or setting, or a value that no plan has.
+        UsageError: An unknown design or setting, a value that no plan has, or a file of another training.
     """
     from tagwise.base.devices import native_bf16
     from tagwise.nets import find_design
-    from tagwise.training.plans import replace, with_settings
-    from tagwise.training.schedule import REFERENCE_BATCH
+    from tagwise.training.plans import REFERENCE_BATCH, merged, with_settings
+    from tagwise.training.plans import replace as changed
 
-    if lr is not None and not lr > 0:
-        raise UsageError(f"--lr is above 0, not {lr:g}.")
-    plan = recipe(
-        design=start.facts.design if start else find_design(design),
-        view=view,
-        start=start.digest if start else None,
-        precision="bfloat16" if native_bf16(device) else "float32",
-        **facts,
-        **({} if batch is None else {"batch": batch}),
-    )
-    if lr is not None:
-        plan = replace(plan, rate_per_256=lr * REFERENCE_BATCH / plan.batch)
-    return with_settings(plan, settings) if settings else plan
+    if flags.lr is not None and not flags.lr > 0:
+        raise UsageError(f"--lr is above 0, not {flags.lr:g}.")
+    facts["start"] = start.digest if start else None
+    if start is not None:
+        facts |= {"design": start.facts.design}
+    settings = _of_this_training(flags, facts)
+    nested: dict[str, Any] = {name: settings.pop(name) for name in ("view", "augment") if name in settings}
+    own: dict[str, Any] = {"precision": "bfloat16" if native_bf16(device) else "float32"}
+    if start is not None:
+        own["view"] = start.facts.view
+    given = {
+        "design": find_design(flags.design) if flags.design is not None and start is None else None,
+        "images": None if flags.images is None else parse_images(flags.images, pictures),
+        "batch": flags.batch,
+        "freeze": flags.freeze,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    plan = merged(recipe(pictures, **{**own, **settings, **facts, **given}), nested, str(flags.plan))
+    if plan.freeze is not None and start is None:
+        raise UsageError(f"{plan.freeze} is to stay as it was learnt; give the model with --from.")
+    if flags.resolution is not None:
+        plan = changed(plan, view=_resized(plan.view, flags.resolution))
+    if flags.lr is not None:
+        plan = changed(plan, rate_per_256=flags.lr * REFERENCE_BATCH / plan.batch)
+    return with_settings(plan, flags.set_) if flags.set_ else plan
+
+
+def _of_this_training(flags: PlanFlags, facts: dict[str, Any]) -> dict[str, Any]:
+    """The file's settings, unless they tell of other data or another model."""
+    settings = flags.settings()
+    for name in ("task", "data", "start", "design"):
+        if name in settings and name in facts and settings[name] != facts[name]:
+            raise UsageError(
+                f"{flags.plan} is the plan of another training: its {name} is {_short(settings[name])}, here it is "
+                f"{_short(facts[name])}; leave {name} away in it, or give what it was made for."
+            )
+    return settings
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _resized(view: View, resolution: int) -> View:
+    """An eighth more is fitted than is seen, as 256 for 224, but where all that is fitted is seen."""
+    whole = view.resize == view.resolution
+    return replace(view, resolution=resolution, resize=resolution if whole else resolution * 8 // 7)
+
+
+def plan_facts(plan: Plan, epoch_length: float) -> dict[str, str]:
+    """What a plan decides, with the derivation of the learning rate."""
+    nesterov = ", Nesterov's" if plan.optimiser == "sgd" and plan.nesterov and plan.momentum else ""
+    decayed = "all parameters" if plan.decay_on == "all" else "weights, not on norms and biases"
+    begun = f" from {min(plan.warmup_rate, plan.peak_rate):.4g}" if plan.warmup_rate else ""
+    rise = f"warm-up {plan.warmup_images:,} pictures{begun}, then " if plan.warmup_images else ""
+    return {
+        "pictures seen": f"{plan.images:,} = {plan.images / epoch_length:,.1f} epochs, "
+        f"{plan.steps:,} steps of {plan.batch}",
+        "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256; "
+        f"{rise}{_fall(plan)}",
+        "optimiser": f"{plan.optimiser.upper()}, momentum {plan.momentum:g}{nesterov}, weight decay "
+        f"{plan.weight_decay:g} on {decayed}",
+        "view": f"{plan.view}, {plan.precision}",
+    }
+
+
+def _fall(plan: Plan) -> str:
+    """How the rate falls."""
+    from tagwise.training.schedule import drops
+
+    if plan.decay == "cosine":
+        return f"a cosine to {plan.final_fraction * plan.peak_rate:.4g}"
+    points = [f"{drop:,}" for drop in drops(plan)]
+    told = ", ".join(points if len(points) <= 4 else [*points[:2], "...", points[-1]])
+    factor = "halved" if plan.decay == "halvings" else f"x {plan.step_factor:g}"
+    return f"{factor} {len(points)} times, after {told} pictures" if points else "constant"
+
+
+def refuse_idle_flags(ranks: int | None, rate: float | None, *, dry_run: bool) -> None:
+    """Told before the work begins.
+
+    Raises:
+        UsageError: A number that means nothing, or a flag of --dry-run without it.
+    """
+    if ranks is not None and ranks < 1:
+        raise UsageError(f"--ranks is 1 process or more, not {ranks}.")
+    if rate is not None and not rate > 0:
+        raise UsageError(f"--rate is above 0 pictures a second, not {rate:g}.")
+    if not dry_run and (ranks is not None or rate is not None):
+        raise UsageError("--ranks and --rate are for --dry-run; to train in several processes start it with torchrun.")
+
+
+def refuse_large_batch(plan: Plan, pictures: int) -> None:
+    """Told before pictures are packed.
+
+    Raises:
+        UsageError: A step would need pictures twice.
+    """
+    if plan.batch > pictures:
+        raise UsageError(
+            f"A batch of {plan.batch:,} is larger than the {pictures:,} pictures that there are; "
+            f"give --batch at most {pictures:,}, and the rate follows."
+        )
 
 
 def several(things: str | Path | Sequence[str | Path]) -> list[str | Path]:
@@ -80,16 +188,3 @@ def refuse_no_workers(workers: int | None) -> None:
     """
     if workers is not None and workers < 1:
         raise UsageError(f"--workers is 1 thread or more, not {workers}; leave it away for one on each processor.")
-
-
-def choose_view(start: Model | None, resolution: int | None, usual: int) -> View:
-    """The asked resolution, else the start's own view, else the usual resolution.
-
-    An eighth more is fitted than is seen, as 256 for 224.
-    """
-    from tagwise.base.views import View
-
-    if start is not None and resolution is None:
-        return start.facts.view
-    seen = usual if resolution is None else resolution
-    return View(resolution=seen, resize=seen * 8 // 7)

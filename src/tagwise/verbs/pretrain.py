@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tagwise.base.durations import clock, parse_images
+from tagwise.base.durations import clock
 from tagwise.base.progress import say
-from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_no_workers
+from tagwise.verbs.planning import (
+    PlanFlags,
+    make_plan,
+    plan_facts,
+    refuse_idle_flags,
+    refuse_large_batch,
+    refuse_no_workers,
+)
 
 if TYPE_CHECKING:
     from tagwise.pixels.place import Place
@@ -50,17 +57,20 @@ def pretrain(
     design: str | None = None,
     from_: str | Path | None = None,
     recipe: str | None = None,
-    law: Literal["natural", "sqrt", "uniform"] = "sqrt",
+    plan: Path | str | None = None,
+    law: Literal["natural", "sqrt", "uniform"] | None = None,
     threshold: float | None = None,
-    images: str = "30 epochs",
+    images: str | None = None,
     batch: int | None = None,
     resolution: int | None = None,
     lr: float | None = None,
     set_: list[str] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     device: str | None = None,
     workers: int | None = None,
     dry_run: bool = False,
+    ranks: int | None = None,
+    rate: float | None = None,
     overwrite: bool = False,
 ) -> RunResult:
     """Trains a net to predict the tags: softmax over the label space, 1/k for each of k labels.
@@ -71,21 +81,24 @@ def pretrain(
         corpus: What ``gather`` wrote.
         labels: What ``labels`` wrote; of this or of another corpus.
         out: The run folder.
-        design: A name of the family, such as resnext50_32x4d or resnext20_8x4d_small.
+        design: A name of the family, such as resnext50_32x4d; by default the recipe's.
         from_: A model to continue: a run folder, a model file, or published weights. Labels that
             both know keep their classifier rows; new ones start at their prior.
-        recipe: small or wsl; by default wsl on a GPU, small elsewhere.
-        law: How pictures are repeated: natural, sqrt or uniform.
+        recipe: A name of docs/training.md; by default wsl_one_machine on a GPU, small elsewhere.
+        plan: A JSON, YAML or TOML file of settings, such as a run's plan.json; flags win over it.
+        law: How pictures are repeated: natural, sqrt or uniform; by default sqrt.
         threshold: Of the law, in pictures; by default an epoch is half as long again as the corpus.
-        images: Pictures seen: 150000, 150k, 3.5e9, or '30 epochs' of labelled pictures.
-        batch: Pictures a step.
+        images: Pictures seen: 150000, 150k, 3.5e9, or '30 epochs' of labelled pictures; by default the recipe's.
+        batch: Pictures a step, over all processes.
         resolution: Side of the square that the net sees, in pixels.
         lr: Peak learning rate at this batch; by default it scales with the batch.
         set_: Any other setting of the plan as name=value, such as weight_decay=0.0005.
-        seed: Of everything random.
+        seed: Of everything random; by default 0.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
         dry_run: Say steps, rates, memory and time, and train nothing.
+        ranks: Processes that a dry run reckons with.
+        rate: Pictures a second, of all processes, that a dry run reckons with; by default it is measured here.
         overwrite: Begin anew in a folder of another run.
 
     Raises:
@@ -103,56 +116,58 @@ def pretrain(
     from tagwise.training.loading import load
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, save_model
-    from tagwise.training.plans import PRETRAINING, find_recipe
+    from tagwise.training.recipes import find_recipe
     from tagwise.training.runs import open_run
     from tagwise.verbs.labels import choose_threshold, law_facts
 
     refuse_no_workers(workers)
+    refuse_idle_flags(ranks, rate, dry_run=dry_run)
     corpus, labels, out = Path(corpus), Path(labels), Path(out)
+    flags = PlanFlags(plan=plan, design=design, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_)
+    told = flags.settings()
+    if law is None:
+        law, threshold = told.get("law", "sqrt"), told.get("threshold") if threshold is None else threshold
     opened, space = Corpus.open(corpus), LabelSpace.load(labels)
     where = choose_device(device)
+    make = find_recipe(recipe or ("wsl_one_machine" if where.type == "cuda" else "small"))
     assignment = space.encode_table(opened.tag_table())
     ids, offsets, counts = _labelled(assignment, space, corpus, labels)
     chosen = choose_threshold(ids, offsets, counts, law, threshold)
     report = report_laws(ids, offsets, counts, law, chosen)
     start = load(from_, design=design) if from_ is not None else None
-    name = recipe or ("wsl" if where.type == "cuda" else "small")
-    small = find_recipe(name) == "small"
-    plan = make_plan(
-        PRETRAINING[name],
+    resolved = make_plan(
+        make,
+        report.natural.pictures,
+        flags,
         start,
         where,
-        design=design or DEFAULT_DESIGNS[name],
-        view=choose_view(start, resolution, 48 if small else 224),
-        batch=batch,
-        lr=lr,
-        settings=set_ or [],
+        task="pretrain",
         data=_digest(opened.record.source_digest, space.digest),
-        images=parse_images(images, report.natural.pictures),
         law=law,
         threshold=chosen,
-        seed=seed,
+        seed=told.get("seed", 0) if seed is None else seed,
     )
-    facts = _facts(plan, space, report.natural.pictures, report.chosen.epoch_length)
+    facts = _facts(resolved, space, report.natural.pictures, report.chosen.epoch_length)
     if dry_run:
         from tagwise.training.estimate import estimate
 
-        facts |= estimate(plan, len(space), report.natural.pictures, where)
+        facts |= estimate(resolved, len(space), report.natural.pictures, where, ranks=ranks or 1, rate=rate)
         return RunResult(folder=out, facts=facts, finished=False, scores={})
-    run = open_run(out, plan, overwrite=overwrite)
+    refuse_large_batch(resolved, report.natural.pictures)
+    run = open_run(out, resolved, overwrite=overwrite)
     if not run.finished:
         for name, value in facts.items():
             say(f"{name}: {value}")
-        net = _net(plan, space, report.chosen, start)
+        net = _net(resolved, space, report.chosen, start)
         places = opened.picture_places()
-        packed = pack(places, plan.view, corpus / "pixels", workers=workers)
+        packed = pack(places, resolved.view, corpus / "pixels", workers=workers)
         _refuse_unreadable(packed.reasons, places, corpus)
         pictures = LabelledPictures(images_NHWC=packed.images_NHWC, ids=ids, offsets=offsets)
-        index = EpochIndex.build(ids, offsets, counts, law, chosen)
+        index = EpochIndex.build(ids, offsets, counts, resolved.law, chosen)
         run.write(LAWS_FILE, {"statistics": law_facts(report), **_curves(space, report)})
-        train(Job(plan=plan, net=net, pictures=pictures, index=index, device=where, run=run, title="pretraining"))
+        train(Job(plan=resolved, net=net, pictures=pictures, index=index, device=where, run=run, title="pretraining"))
         finished = _finish(run, net, space, start)
-        run.write(EXAMPLES_FILE, _examples(finished, plan.seed, opened, space, assignment, where))
+        run.write(EXAMPLES_FILE, _examples(finished, resolved.seed, opened, space, assignment, where))
         save_model(out / MODEL_FILE, net, finished.facts)  # last: it makes the run a finished one
     scores = run.read(SCORES_FILE) or {}
     facts |= {name.replace("_", " "): f"{value:,.4g}" for name, value in scores.items()}
@@ -218,21 +233,12 @@ def _net(plan: Plan, space: LabelSpace, laws: Any, start: Model | None) -> Any:
 
 
 def _facts(plan: Plan, space: LabelSpace, pictures: int, epoch_length: float) -> dict[str, str]:
-    """What was decided, with the derivation of the learning rate."""
+    """What was decided."""
     law = plan.law if plan.threshold is None else f"{plan.law}, threshold {plan.threshold:,.4g} pictures"
     return {
         "pictures": f"{pictures:,} labelled, {len(space):,} labels",
         "sampling law": f"{law}: {epoch_length:,.0f} draws an epoch",
-        "pictures seen": f"{plan.images:,} = {plan.images / epoch_length:,.1f} epochs, "
-        f"{plan.steps:,} steps of {plan.batch}",
-        "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256; "
-        f"warm-up {plan.warmup_images:,} pictures, then {_decay(plan)}",
-        "view": f"{plan.view}, {plan.precision}",
-    }
-
-
-def _decay(plan: Plan) -> str:
-    return f"{plan.halvings} halvings" if plan.decay == "halvings" else "a cosine to 0"
+    } | plan_facts(plan, epoch_length)
 
 
 def _curves(space: LabelSpace, report: Any) -> dict[str, Any]:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tagwise.base.durations import parse_images
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
-from tagwise.verbs.planning import DEFAULT_DESIGNS, choose_view, make_plan, refuse_no_workers
+from tagwise.verbs.planning import (
+    PlanFlags,
+    make_plan,
+    plan_facts,
+    refuse_idle_flags,
+    refuse_large_batch,
+    refuse_no_workers,
+)
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
@@ -30,16 +36,20 @@ def train(
     test_fraction: float | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
-    images: str = "40 epochs",
+    recipe: str | None = None,
+    plan: Path | str | None = None,
+    images: str | None = None,
     batch: int | None = None,
     resolution: int | None = None,
     lr: float | None = None,
     freeze: str | None = None,
     set_: list[str] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     device: str | None = None,
     workers: int | None = None,
     dry_run: bool = False,
+    ranks: int | None = None,
+    rate: float | None = None,
     overwrite: bool = False,
 ) -> RunResult:
     """Trains all of a net on labelled pictures; a test part, where there is one, is scored once at the end.
@@ -49,22 +59,26 @@ def train(
     Args:
         target: A folder with train and test, a folder of class folders, or a table.
         out: The run folder.
-        design: A name of the family; resnext20_8x4d_small where nothing is said.
+        design: A name of the family, such as resnext50_32x4d; by default the recipe's.
         from_: The model to begin from: a run folder, a model file, or published weights.
         test: The test part, where the target has none.
         test_fraction: Share of each class to set aside for the test.
         picture_column: Column of the pictures, where a table leaves it open.
         class_column: Column of the classes of a table.
-        images: Pictures seen: 20000, 20k, or '40 epochs' of the training part.
-        batch: Pictures a step.
+        recipe: A name of docs/training.md; by default finetune with --from, scratch without.
+        plan: A JSON, YAML or TOML file of settings, such as a run's plan.json; flags win over it.
+        images: Pictures seen: 20000, 20k, or '40 epochs' of the training part; by default the recipe's.
+        batch: Pictures a step, over all processes.
         resolution: Side of the square that the net sees, in pixels.
         lr: Peak learning rate at this batch.
         freeze: With --from, what stays as it is: stem, or stem+2 for the stem and the first two stages.
         set_: Any other setting of the plan as name=value.
-        seed: Of everything random.
+        seed: Of everything random; by default 0.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
         dry_run: Say steps, rates, memory and time, and train nothing.
+        ranks: Processes that a dry run reckons with.
+        rate: Pictures a second, of all processes, that a dry run reckons with; by default it is measured here.
         overwrite: Begin anew in a folder of another run.
 
     Raises:
@@ -75,15 +89,21 @@ def train(
     from tagwise.base.devices import choose_device
     from tagwise.training.loading import load
     from tagwise.training.models import MODEL_FILE, save_model
-    from tagwise.training.plans import fine_tuning, from_scratch
+    from tagwise.training.recipes import find_recipe
     from tagwise.training.runs import open_run
     from tagwise.transfer.finetune import train_classes
     from tagwise.transfer.opening import open_target
     from tagwise.transfer.targets import pack_part
 
     refuse_no_workers(workers)
+    refuse_idle_flags(ranks, rate, dry_run=dry_run)
     out = Path(out)
+    flags = PlanFlags(
+        plan=plan, design=design, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_, freeze=freeze
+    )
+    seed = flags.settings().get("seed", 0) if seed is None else seed
     where = choose_device(device)
+    make = find_recipe(recipe or ("scratch" if from_ is None else "finetune"))
     opened = open_target(
         Path(target),
         test=None if test is None else Path(test),
@@ -95,33 +115,23 @@ def train(
     start = load(from_, design=design) if from_ is not None else None
     if freeze is not None and start is None:
         raise UsageError("--freeze keeps what a model has learnt; give the model with --from.")
-    plan = make_plan(
-        fine_tuning if start else from_scratch,
-        start,
-        where,
-        design=design or DEFAULT_DESIGNS["small"],
-        view=choose_view(start, resolution, 48),
-        batch=min(32, len(opened.train)) if batch is None else batch,
-        lr=lr,
-        settings=set_ or [],
-        data=opened.train.digest,
-        freeze=freeze,
-        images=parse_images(images, len(opened.train)),
-        seed=seed,
+    resolved = make_plan(
+        make, len(opened.train), flags, start, where, task="train", data=opened.train.digest, seed=seed
     )
-    facts = _facts(plan, opened, start)
+    facts = _facts(resolved, opened, start)
     if dry_run:
         from tagwise.training.estimate import estimate
 
-        facts |= estimate(plan, len(opened.classes), len(opened.train), where)
+        facts |= estimate(resolved, len(opened.classes), len(opened.train), where, ranks=ranks or 1, rate=rate)
         return RunResult(folder=out, facts=facts, finished=False, scores={})
-    run = open_run(out, plan, overwrite=overwrite)
+    refuse_large_batch(resolved, len(opened.train))
+    run = open_run(out, resolved, overwrite=overwrite)
     if not run.finished:
         for name, value in facts.items():
             say(f"{name}: {value}")
-        train_part = pack_part(opened.train, plan.view, out / "pixels", workers)
+        train_part = pack_part(opened.train, resolved.view, out / "pixels", workers)
         net = train_classes(
-            plan,
+            resolved,
             train_part.images_NHWC,
             train_part.truth,
             len(opened.classes),
@@ -130,7 +140,7 @@ def train(
             run=run,
             title="training",
         )
-        save_model(out / MODEL_FILE, net, _model_facts(plan, opened, start))
+        save_model(out / MODEL_FILE, net, _model_facts(resolved, opened, start))
     scores = run.read(SCORES_FILE) or _score(run, opened, where, workers)
     if "accuracy" in scores:
         facts["accuracy"] = (
@@ -145,10 +155,7 @@ def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:
         "target": f"{len(target.classes)} classes, {len(target.train):,} pictures to train on, "
         f"{target.test_pictures:,} to test",
         "start": (start.name if start else "scratch") + (f", {plan.freeze} frozen" if plan.freeze else ""),
-        "pictures seen": f"{plan.images:,}, {plan.steps:,} steps of {plan.batch}",
-        "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256",
-        "view": f"{plan.view}, {plan.precision}",
-    }
+    } | plan_facts(plan, len(target.train))
 
 
 def _model_facts(plan: Plan, target: Target, start: Model | None) -> ModelFacts:
