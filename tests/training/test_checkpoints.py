@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagwise.base.errors import TagwiseError
-from tagwise.training.checkpoints import KEPT, newest_checkpoint, save_checkpoint
+from tagwise.base.errors import TagwiseError, UsageError
+from tagwise.training.checkpoints import KEPT, Keep, keep_checkpoint, newest_checkpoint, save_checkpoint
 from tests.training.tiny import CPU
 
 
@@ -28,7 +28,24 @@ def test_the_newest_two_stay(tmp_path: Path) -> None:
     assert found is not None
     assert found["seen"] == 10**13
     assert torch.equal(found["net"]["weight"], state(10**13)["net"]["weight"])
-    assert KEPT == 2
+
+
+def test_what_is_kept_outlives_newer_ones(tmp_path: Path) -> None:
+    for seen in (8, 16, 24, 32):
+        save_checkpoint(tmp_path, seen, state(seen), Keep(last=1))
+        if seen <= 16:
+            keep_checkpoint(tmp_path, seen, "best")
+        if seen == 16:
+            keep_checkpoint(tmp_path, seen, "epoch-2")
+    assert sorted(path.name for path in (tmp_path / KEPT).iterdir()) == ["best.pt", "epoch-2.pt"]
+    assert torch.load(tmp_path / KEPT / "best.pt")["seen"] == 16
+    assert [path.name for path in tmp_path.glob("*.pt")] == [f"{32:014d}.pt"]
+
+
+@pytest.mark.parametrize("wrong", [{"last": 0}, {"every_epochs": 0}])
+def test_keeping_nothing_is_no_way_to_keep(wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="--keep-last and --keep-every are 1 or more"):
+        Keep(**wrong)
 
 
 def test_no_folder_has_no_checkpoint(tmp_path: Path) -> None:

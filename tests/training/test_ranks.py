@@ -36,7 +36,7 @@ def _process(rank: int, function: Callable[[Ranks, Path], Any], folder: Path, wo
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    with join_ranks(CPU) as (ranks, _):
+    with join_ranks("cpu") as (ranks, _):
         torch.save(function(ranks, folder), folder / f"{rank}.pt")
 
 
@@ -72,7 +72,7 @@ def test_two_processes_share_agree_and_wait(tmp_path: Path) -> None:
 
 
 def test_a_process_alone_waits_for_nobody() -> None:
-    with join_ranks(CPU) as (ranks, device):
+    with join_ranks("cpu") as (ranks, device):
         assert (ranks, device) == (Ranks(), CPU)
         with ranks.first_alone():
             ranks.agree("plan", "plan")
@@ -98,6 +98,6 @@ def test_a_port_in_use_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(name, value)
         with (
             pytest.raises(TagwiseError, match=rf"cannot be met at 127.0.0.1:{port} .* if the port is in use"),
-            join_ranks(CPU),
+            join_ranks("cpu"),
         ):
             pass

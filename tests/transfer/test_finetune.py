@@ -20,12 +20,14 @@ from tagwise.nets import build
 from tagwise.nets.design import Design
 from tagwise.nets.dropblock import DropBlock
 from tagwise.pixels.augment import Augment
+from tagwise.pixels.batches import LabelledPictures
 from tagwise.pixels.decode import fit
+from tagwise.training.loop import Job, train
 from tagwise.training.models import replace_head
 from tagwise.training.plans import Plan
 from tagwise.training.runs import open_run
 from tagwise.transfer.features import score
-from tagwise.transfer.finetune import train_classes
+from tagwise.transfer.finetune import class_index, class_net, train_classes
 from tests.training.tiny import CPU, DESIGN, state_bytes, tiny_plan
 
 SMALL_VIEW = View(resolution=24, resize=24)
@@ -150,6 +152,9 @@ def test_w13_a_fresh_head_begins_with_all_classes_alike(tmp_path: Path, classes:
     replace_head(start, torch.zeros(7))
     plan = tiny_plan(images=8)
     run = open_run(tmp_path, plan)
-    train_classes(plan, *noise(), classes, device=CPU, start=start, run=run)
+    images_NHWC, truth = noise()
+    pictures, index = LabelledPictures.of_classes(images_NHWC, truth), class_index(truth, classes)
+    net = class_net(plan, classes, start)
+    train(Job(plan=plan, net=net, pictures=pictures, index=index, device=CPU, run=run, title=None))
     assert run.log()[0].loss == pytest.approx(math.log(classes), abs=1e-5)
     assert run.log()[0].excess_loss == pytest.approx(math.log(classes), abs=1e-5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,7 @@ class LabelledPictures:
         """The pictures at ``rows``, in that order; a row may come twice."""
         return label_batch(torch.from_numpy(self.images_NHWC[rows]), self.ids, self.offsets, rows)
 
-    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+    def batches(self, requests: Iterable[Request]) -> Generator[Batch]:
         """The asked batches, one after the other."""
         return (self.batch(request.rows) for request in requests)
 

@@ -10,7 +10,7 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -65,7 +65,7 @@ class FilePictures:
     left_out: set[int] = field(default_factory=set)
     """Rows that could not be read."""
 
-    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+    def batches(self, requests: Iterable[Request]) -> Generator[Batch]:
         """The asked batches in order, without the pictures that cannot be read.
 
         Raises:
@@ -122,7 +122,8 @@ class _Worker:
 
     def __init__(self, pictures: FilePictures, most: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self.room = torch.empty(AHEAD, most, pictures.side, pictures.side, 3, dtype=torch.uint8).share_memory_()
+        room = torch.empty(AHEAD, most, pictures.side, pictures.side, 3, dtype=torch.uint8)
+        self.room: Tensor = room.share_memory_()  # type: ignore[no-untyped-call]
         self.row = context.Value("q", -1, lock=False)
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(

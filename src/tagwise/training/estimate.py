@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 import torch
@@ -109,7 +109,7 @@ class _Stamped:
     def __init__(self, pictures: LabelledPictures, device: torch.device) -> None:
         self._pictures, self._device, self.times = pictures, device, list[float]()
 
-    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+    def batches(self, requests: Iterable[Request]) -> Generator[Batch]:
         for request in requests:
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)

@@ -126,7 +126,7 @@ class Learner:
             with self._silent(number < len(slices)):
                 loss, floor = self._judged(part_BCHW, own)
                 # Pictures that could not be read leave their part of the batch empty.
-                self._scaler.scale(loss * (len(part_BCHW) / share)).backward()  # type: ignore[no-untyped-call]
+                self._scaler.scale(loss * (len(part_BCHW) / share)).backward()
             sums += torch.stack([loss.detach(), floor]) * len(part_BCHW)
             first += len(part_BCHW)
         mean = sums / truth.batch

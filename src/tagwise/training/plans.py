@@ -43,6 +43,9 @@ class Plan:
     """Pictures seen in all."""
     batch: int = 64
     """Pictures a step, over all processes."""
+    feed: Literal["packed", "files"] = "packed"
+    """``packed``: pictures are fitted to the view's square once, and crops are cut out of it; ``files``: crops are cut
+    out of whole pictures, which workers read again each time."""
     accumulate: int = 1
     """Slices in which a process works through its part of a batch; more need less memory."""
     optimiser: Literal["sgd", "lamb"] = "sgd"
@@ -171,6 +174,8 @@ def _contradictions(plan: Plan) -> Iterator[str]:
         yield f"the {plan.loss} loss knows a label as held or not, so mixup, cutmix and label_smoothing are 0"
     if plan.focus is not None and plan.loss not in HARD_LOSSES:
         yield f"focus is of {' and '.join(HARD_LOSSES)}, and loss is {plan.loss}"
+    if plan.feed == "files" and (plan.augment.pad or plan.augment.light or plan.augment.turn_degrees):
+        yield "augment.pad, augment.light and augment.turn_degrees are for packed pictures, and feed is files"
     if plan.warmup_rate and not plan.warmup_fraction:
         yield "warmup_rate is where warm-up begins, and warmup_fraction is 0"
 

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
+from tagwise.base.devices import choose_device
 from tagwise.base.errors import TagwiseError, UsageError
 
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=6)
 """How long the others wait for one that packs pictures; torchrun itself notices who has died."""
+_LOST = ("Connection closed", "Connection reset", "gloo", "NCCL", "Broken pipe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,51 +90,64 @@ class Ranks:
         For what leaves files behind that all then read. An error of the first ends the others too.
         """
         if not self.first:
-            self._wait()
+            self.wait()
         yield
         if self.first:
-            self._wait()
+            self.wait()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Goes on when all processes have come here."""
         if self.world > 1:
             distributed.barrier()
 
 
 @contextmanager
-def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
-    """Meets the other processes that torchrun started; yields this one's place and its own device.
+def join_ranks(device: str | None = None) -> Iterator[tuple[Ranks, torch.device]]:
+    """Meets the other processes that torchrun started; yields this one's place among them, and its device.
 
     Outside torchrun there is nobody to meet. Gloo connects CPUs, NCCL GPUs.
 
+    Args:
+        device: As for ``choose_device``; of several GPUs each process has its own.
+
     Raises:
-        UsageError: There are more processes than GPUs on this machine.
-        TagwiseError: They cannot be met.
+        UsageError: The device is not here, or there are more processes than GPUs on this machine.
+        TagwiseError: The others cannot be met.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Ranks(), device
+        yield Ranks(), choose_device(device)
         return
-    if device.type == "cuda":
+    if device in (None, "cuda") and torch.cuda.is_available():
         device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
+    chosen = choose_device(device)
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise TagwiseError(
             f"The other processes cannot be met at {place} ({str(error).splitlines()[0]}); "
             "start all of them with torchrun, and give it another --rdzv-endpoint if the port is in use."
         ) from error
+    ranks = Ranks(rank=distributed.get_rank(), world=distributed.get_world_size())
     try:
-        yield Ranks(rank=distributed.get_rank(), world=distributed.get_world_size()), device
+        yield ranks, chosen
+    except RuntimeError as error:
+        if not any(word in str(error) for word in _LOST):
+            raise
+        raise TagwiseError(
+            f"Process {ranks.rank} has lost the others, one of which has ended and says why; the same command goes on "
+            "from the last checkpoint."
+        ) from error
     finally:
         distributed.destroy_process_group()
 
 
-def _own_gpu(local: int) -> torch.device:
+def _own_gpu(local: int) -> str:
     found = torch.cuda.device_count()
     if local >= found:
         raise UsageError(f"There are more processes here than GPUs ({found}); give torchrun --nproc-per-node {found}.")
     torch.cuda.set_device(local)
-    return torch.device("cuda", local)
+    return f"cuda:{local}"
 
 
 def shared_rows(rows: Sequence[int], ranks: Ranks) -> Sequence[int]:

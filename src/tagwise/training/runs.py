@@ -16,6 +16,7 @@ from tagwise.base.files import FolderLock, claim_alone, read_json, write_json, w
 from tagwise.base.progress import say
 from tagwise.training.models import MODEL_FILE
 from tagwise.training.plans import Plan
+from tagwise.training.ranks import Ranks
 
 PLAN_FILE = "plan.json"
 LOG_FILE = "log.jsonl"
@@ -134,6 +135,18 @@ def open_run(folder: Path, plan: Plan, *, overwrite: bool = False) -> Run:
     else:
         run.write(PLAN_FILE, plan)
     return run
+
+
+def claim_run(folder: Path, plan: Plan, ranks: Ranks, *, overwrite: bool = False) -> Run:
+    """``open_run`` for all processes of a training: the first claims the folder, the others read from it.
+
+    Raises:
+        UsageError: As ``open_run``; the processes have different plans, or cannot share out the batch evenly.
+    """
+    ranks.agree(settings.digest(plan), "plan")
+    ranks.share(plan.batch)
+    with ranks.first_alone():
+        return open_run(folder, plan, overwrite=overwrite) if ranks.first else Run(folder=folder, plan=plan)
 
 
 def read_run(folder: Path) -> Run:

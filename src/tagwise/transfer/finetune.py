@@ -16,7 +16,6 @@ from tagwise.tags.epoch import EpochIndex
 from tagwise.training.loop import Job, train
 from tagwise.training.models import replace_head
 from tagwise.training.plans import Plan
-from tagwise.training.runs import Run
 
 
 def train_classes(
@@ -27,7 +26,6 @@ def train_classes(
     *,
     device: torch.device,
     start: ResidualNet | None = None,
-    run: Run | None = None,
     title: str | None = None,
 ) -> ResidualNet:
     """Trains a net with a fresh classifier on pictures of one class each.
@@ -39,9 +37,16 @@ def train_classes(
         classes: Number of classes.
         device: Where.
         start: The net to begin from, which stays as it is; None: a new one of the plan's design.
-        run: Where log and checkpoints go.
         title: What the progress is called; None for silence.
     """
+    net = class_net(plan, classes, start)
+    pictures = LabelledPictures.of_classes(images_NHWC, truth)
+    train(Job(plan=plan, net=net, pictures=pictures, index=class_index(truth, classes), device=device, title=title))
+    return net
+
+
+def class_net(plan: Plan, classes: int, start: ResidualNet | None = None) -> ResidualNet:
+    """A new net of the plan's design, or a copy of ``start`` with a classifier that knows nothing yet."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.stream_seed(plan.seed, "weights"))
         net = build(plan.design, num_classes=classes) if start is None else copy.deepcopy(start)
@@ -49,7 +54,10 @@ def train_classes(
         replace_head(net, torch.zeros(classes))
     if plan.freeze is not None:
         freeze(net, plan.freeze)
-    pictures = LabelledPictures.of_classes(images_NHWC, truth)
-    index = EpochIndex.build(pictures.ids, pictures.offsets, np.bincount(truth, minlength=classes), "natural")
-    train(Job(plan=plan, net=net, pictures=pictures, index=index, device=device, run=run, title=title))
     return net
+
+
+def class_index(truth: NDArray[np.int64], classes: int) -> EpochIndex:
+    """Every picture once an epoch."""
+    offsets = np.arange(len(truth) + 1)
+    return EpochIndex.build(truth.astype(np.int32), offsets, np.bincount(truth, minlength=classes), "natural")

@@ -6,6 +6,8 @@ stand beside them), a plain folder of class folders, or a table with a column of
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ def open_target(
     *,
     test: Path | None = None,
     test_fraction: float | None = None,
+    holdout: str | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
     seed: int = 0,
@@ -38,6 +41,7 @@ def open_target(
         path: A folder or a table.
         test: The test part, in the form of a class-folder tree or a table, where ``path`` has none.
         test_fraction: Share of each class to set aside as the test part, where there is none.
+        holdout: What of each class to set aside as the validation part, where there is none: ``50/class``, or a share.
         picture_column: Column of the pictures' paths, where a table leaves it open.
         class_column: Column of the classes; needed for a table.
         seed: Decides which pictures are set aside.
@@ -67,6 +71,10 @@ def open_target(
         if "test" in parts:
             raise UsageError(f"{path} has a test part of its own; leave --test-fraction away.")
         parts["train"], parts["test"] = _split(parts["train"], test_fraction, seed)
+    if holdout is not None:
+        if "validation" in parts:
+            raise UsageError(f"{path} has a validation part of its own; leave --holdout away.")
+        parts["train"], parts["validation"] = _held_out(parts["train"], holdout, seed)
     _refuse_shared(path, parts)
     return Target(
         path.resolve().name, classes, parts["train"], validation=parts.get("validation"), test=parts.get("test")
@@ -172,16 +180,46 @@ def _refuse_shared(path: Path, parts: dict[str, Part]) -> None:
 def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
     if not 0 < test_fraction < 1:
         raise UsageError(f"--test-fraction is a share between 0 and 1, not {test_fraction}.")
-    generator = rng.stream(seed, "test part")
+    wanted = _Aside("test", f"{test_fraction:.0%} of them", "another --test-fraction, or --test", share=test_fraction)
+    return _set_aside(part, wanted, rng.stream(seed, "test part"))
+
+
+def _held_out(part: Part, holdout: str, seed: int) -> tuple[Part, Part]:
+    """``50/class``, or a share of each class."""
+    count = re.fullmatch(r"([1-9]\d*)/class", holdout)
+    try:
+        share = 0.0 if count else float(holdout)
+    except ValueError:
+        share = -1.0
+    if not count and not 0 < share < 1:
+        raise UsageError(
+            f"--holdout is so many of each class, such as 50/class, or a share such as 0.1, not {holdout}."
+        )
+    words = f"{count[1]} of them" if count else f"{share:.0%} of them"
+    wanted = _Aside("validation", words, "another --holdout", share=share, count=int(count[1]) if count else None)
+    return _set_aside(part, wanted, rng.stream(seed, "validation part"))
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """What is set aside of each class, and how messages say it."""
+
+    name: str
+    words: str
+    remedy: str
+    share: float
+    count: int | None = None
+
+
+def _set_aside(part: Part, wanted: _Aside, generator: np.random.Generator) -> tuple[Part, Part]:
     aside = np.zeros(len(part), np.bool_)
     for kind in np.unique(part.truth):
         members = generator.permutation(np.flatnonzero(part.truth == kind))
-        aside[members[: round(len(members) * test_fraction)]] = True
+        aside[members[: round(len(members) * wanted.share) if wanted.count is None else wanted.count]] = True
         if not aside[members].any() or aside[members].all():
             pictures = "1 picture" if len(members) == 1 else f"{len(members)} pictures"
             raise DataRefused(
-                f"The class of {printable(str(part.paths[members[0]]))} has {pictures} and cannot give "
-                f"{test_fraction:.0%} of them to a test part and keep some; give more pictures, another "
-                "--test-fraction, or --test."
+                f"The class of {printable(str(part.paths[members[0]]))} has {pictures} and cannot give {wanted.words} "
+                f"to a {wanted.name} part and keep some; give more pictures, or {wanted.remedy}."
             )
-    return part.chosen(~aside, "train"), part.chosen(aside, "test")
+    return part.chosen(~aside, "train"), part.chosen(aside, wanted.name)

@@ -11,9 +11,13 @@ from tagwise.base.durations import parse_images
 from tagwise.base.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from tagwise.base.views import View
+    from tagwise.pixels.feeding import FilePictures
+    from tagwise.pixels.place import Place
     from tagwise.training.models import Model
     from tagwise.training.plans import Plan
 
@@ -146,6 +150,33 @@ def _fall(plan: Plan) -> str:
     told = ", ".join(points if len(points) <= 4 else [*points[:2], "...", points[-1]])
     factor = "halved" if plan.decay == "halvings" else f"x {plan.step_factor:g}"
     return f"{factor} {len(points)} times, after {told} pictures" if points else "constant"
+
+
+def feed_files(
+    plan: Plan, places: Sequence[Place], ids: NDArray[np.int32], offsets: NDArray[np.int64], workers: int | None
+) -> FilePictures:
+    """Pictures that worker processes read, crop and vary while the net learns.
+
+    Args:
+        plan: Its augmentation, view and seed.
+        places: Where they are, by row.
+        ids: Label ids of all pictures, one after the other.
+        offsets: Where each picture's ids begin; one more than pictures.
+        workers: Processes; by default one for each processor.
+    """
+    import os
+
+    from tagwise.pixels.crops import CropReader
+    from tagwise.pixels.feeding import FilePictures
+
+    return FilePictures(
+        places=places,
+        ids=ids,
+        offsets=offsets,
+        read=CropReader(augment=plan.augment, view=plan.view, seed=plan.seed),
+        side=plan.view.resolution,
+        workers=workers or os.cpu_count() or 1,
+    )
 
 
 def refuse_idle_flags(ranks: int | None, rate: float | None, *, dry_run: bool) -> None:

@@ -10,6 +10,7 @@ from tagwise.base.durations import clock
 from tagwise.base.progress import say
 from tagwise.verbs.planning import (
     PlanFlags,
+    feed_files,
     make_plan,
     plan_facts,
     refuse_idle_flags,
@@ -18,10 +19,20 @@ from tagwise.verbs.planning import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
+    from tagwise.corpus.table import Corpus
+    from tagwise.pixels.batches import LabelledPictures
+    from tagwise.pixels.feeding import FilePictures
     from tagwise.pixels.place import Place
+    from tagwise.tags.law_report import LawReport
+    from tagwise.tags.laws import Law
     from tagwise.tags.space import LabelSpace
+    from tagwise.tags.table import Assignment
     from tagwise.training.models import Model
     from tagwise.training.plans import Plan
+    from tagwise.training.ranks import Ranks
+    from tagwise.training.runs import Run
 
 LAWS_FILE = "laws.json"
 SCORES_FILE = "scores.json"
@@ -95,7 +106,8 @@ def pretrain(
         set_: Any other setting of the plan as name=value, such as weight_decay=0.0005.
         seed: Of everything random; by default 0.
         device: cpu, cuda or mps.
-        workers: Threads that decode pictures.
+        workers: Threads that pack pictures, or processes that read them while the net learns, where the plan's
+            feed is files.
         dry_run: Say steps, rates, memory and time, and train nothing.
         ranks: Processes that a dry run reckons with.
         rate: Pictures a second, of all processes, that a dry run reckons with; by default it is measured here.
@@ -106,19 +118,11 @@ def pretrain(
         DataRefused: No picture has a label of the space.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
-    from tagwise.base.devices import choose_device
-    from tagwise.corpus.pack import pack
-    from tagwise.corpus.table import Corpus
-    from tagwise.pixels.batches import LabelledPictures
-    from tagwise.tags.epoch import EpochIndex
-    from tagwise.tags.law_report import report_laws
-    from tagwise.tags.space import LabelSpace
+    from tagwise.base.settings import digest
     from tagwise.training.loading import load
-    from tagwise.training.loop import Job, train
-    from tagwise.training.models import MODEL_FILE, save_model
+    from tagwise.training.ranks import join_ranks
     from tagwise.training.recipes import find_recipe
-    from tagwise.training.runs import open_run
-    from tagwise.verbs.labels import choose_threshold, law_facts
+    from tagwise.training.runs import claim_run
 
     refuse_no_workers(workers)
     refuse_idle_flags(ranks, rate, dry_run=dry_run)
@@ -127,55 +131,125 @@ def pretrain(
     told = flags.settings()
     if law is None:
         law, threshold = told.get("law", "sqrt"), told.get("threshold") if threshold is None else threshold
-    opened, space = Corpus.open(corpus), LabelSpace.load(labels)
-    where = choose_device(device)
-    make = find_recipe(recipe or ("wsl_one_machine" if where.type == "cuda" else "small"))
-    assignment = space.encode_table(opened.tag_table())
-    ids, offsets, counts = _labelled(assignment, space, corpus, labels)
-    chosen = choose_threshold(ids, offsets, counts, law, threshold)
-    report = report_laws(ids, offsets, counts, law, chosen)
-    start = load(from_, design=design) if from_ is not None else None
-    resolved = make_plan(
-        make,
-        report.natural.pictures,
-        flags,
-        start,
-        where,
-        task="pretrain",
-        data=_digest(opened.record.source_digest, space.digest),
-        law=law,
-        threshold=chosen,
-        seed=told.get("seed", 0) if seed is None else seed,
-    )
-    facts = _facts(resolved, space, report.natural.pictures, report.chosen.epoch_length)
-    if dry_run:
-        from tagwise.training.estimate import estimate
+    with join_ranks(device) as (together, where):
+        make = find_recipe(recipe or ("wsl_one_machine" if where.type == "cuda" else "small"))
+        tagged = _Tagged.read(corpus, labels, law, threshold)
+        start = load(from_, design=design) if from_ is not None else None
+        resolved = make_plan(
+            make,
+            tagged.pictures,
+            flags,
+            start,
+            where,
+            task="pretrain",
+            data=digest([tagged.corpus.record.source_digest, tagged.space.digest]),
+            law=law,
+            threshold=tagged.threshold,
+            seed=told.get("seed", 0) if seed is None else seed,
+        )
+        facts = _facts(resolved, tagged)
+        if dry_run:
+            from tagwise.training.estimate import estimate
 
-        facts |= estimate(resolved, len(space), report.natural.pictures, where, ranks=ranks or 1, rate=rate)
-        return RunResult(folder=out, facts=facts, finished=False, scores={})
-    refuse_large_batch(resolved, report.natural.pictures)
-    run = open_run(out, resolved, overwrite=overwrite)
-    if not run.finished:
-        for name, value in facts.items():
-            say(f"{name}: {value}")
-        net = _net(resolved, space, report.chosen, start)
-        places = opened.picture_places()
-        packed = pack(places, resolved.view, corpus / "pixels", workers=workers)
-        _refuse_unreadable(packed.reasons, places, corpus)
-        pictures = LabelledPictures(images_NHWC=packed.images_NHWC, ids=ids, offsets=offsets)
-        index = EpochIndex.build(ids, offsets, counts, resolved.law, chosen)
-        run.write(LAWS_FILE, {"statistics": law_facts(report), **_curves(space, report)})
-        train(Job(plan=resolved, net=net, pictures=pictures, index=index, device=where, run=run, title="pretraining"))
-        finished = _finish(run, net, space, start)
-        run.write(EXAMPLES_FILE, _examples(finished, resolved.seed, opened, space, assignment, where))
-        save_model(out / MODEL_FILE, net, finished.facts)  # last: it makes the run a finished one
-    scores = run.read(SCORES_FILE) or {}
+            facts |= estimate(resolved, len(tagged.space), tagged.pictures, where, ranks=ranks or 1, rate=rate)
+            return RunResult(folder=out, facts=facts, finished=False, scores={})
+        refuse_large_batch(resolved, tagged.pictures)
+        run = claim_run(out, resolved, together, overwrite=overwrite)
+        if not run.finished:
+            for name, value in facts.items():
+                say(f"{name}: {value}")
+            _train(run, tagged, start, where, together, workers)
+        scores = run.read(SCORES_FILE) or {}
     facts |= {name.replace("_", " "): f"{value:,.4g}" for name, value in scores.items()}
     return RunResult(folder=out, facts=facts, finished=True, scores=scores)
 
 
-def _labelled(assignment: Any, space: LabelSpace, corpus: Path, labels: Path) -> tuple[Any, Any, Any]:
-    """The assignment with the counts of this corpus, which may not be the label space's own."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Tagged:
+    """A corpus under a label space and a sampling law."""
+
+    corpus: Corpus
+    space: LabelSpace
+    assignment: Assignment
+    counts: Any
+    """Pictures of this corpus with each label."""
+    threshold: float | None
+    report: LawReport
+
+    @classmethod
+    def read(cls, corpus: Path, labels: Path, law: Law, threshold: float | None) -> _Tagged:
+        from tagwise.corpus.table import Corpus
+        from tagwise.tags.law_report import report_laws
+        from tagwise.tags.space import LabelSpace
+        from tagwise.verbs.labels import choose_threshold
+
+        opened, space = Corpus.open(corpus), LabelSpace.load(labels)
+        assignment = space.encode_table(opened.tag_table())
+        counts = _counted(assignment, space, corpus, labels)
+        chosen = choose_threshold(assignment.ids, assignment.offsets, counts, law, threshold)
+        report = report_laws(assignment.ids, assignment.offsets, counts, law, chosen)
+        return cls(corpus=opened, space=space, assignment=assignment, counts=counts, threshold=chosen, report=report)
+
+    @property
+    def pictures(self) -> int:
+        """Those with a label."""
+        return self.report.natural.pictures
+
+
+def _train(
+    run: Run, tagged: _Tagged, start: Model | None, device: torch.device, together: Ranks, workers: int | None
+) -> None:
+    """Trains, and writes what the run is to leave; the model comes last, for it makes the run a finished one."""
+    from tagwise.tags.epoch import EpochIndex
+    from tagwise.training.loop import Job, train
+    from tagwise.training.models import MODEL_FILE, save_model
+    from tagwise.verbs.labels import law_facts
+
+    plan, space, assignment = run.plan, tagged.space, tagged.assignment
+    net = _net(plan, space, tagged.report.chosen, start)
+    places = tagged.corpus.picture_places()
+    pictures = _pictures(plan, tagged, places, together, workers)
+    index = EpochIndex.build(assignment.ids, assignment.offsets, tagged.counts, plan.law, plan.threshold)
+    if together.first:
+        run.write(LAWS_FILE, {"statistics": law_facts(tagged.report), **_curves(space, tagged.report)})
+    train(
+        Job(
+            plan=plan,
+            net=net,
+            pictures=pictures,
+            index=index,
+            device=device,
+            ranks=together,
+            names=places,
+            run=run,
+            title="pretraining",
+        )
+    )
+    if together.first:
+        finished = _finish(run, net, space, start)
+        run.write(EXAMPLES_FILE, _examples(finished, plan.seed, tagged.corpus, space, assignment, device))
+        save_model(run.folder / MODEL_FILE, net, finished.facts)
+    together.wait()
+
+
+def _pictures(
+    plan: Plan, tagged: _Tagged, places: list[Place], together: Ranks, workers: int | None
+) -> LabelledPictures | FilePictures:
+    """Packed by the first process, or read from their files as they are needed."""
+    from tagwise.corpus.pack import pack
+    from tagwise.pixels.batches import LabelledPictures
+
+    ids, offsets = tagged.assignment.ids, tagged.assignment.offsets
+    if plan.feed == "files":
+        return feed_files(plan, places, ids, offsets, workers)
+    with together.first_alone():
+        packed = pack(places, plan.view, tagged.corpus.folder / "pixels", workers=workers)
+    _refuse_unreadable(packed.reasons, places, tagged.corpus.folder)
+    return LabelledPictures(images_NHWC=packed.images_NHWC, ids=ids, offsets=offsets)
+
+
+def _counted(assignment: Assignment, space: LabelSpace, corpus: Path, labels: Path) -> Any:
+    """Pictures of this corpus with each label; the space may not be its own."""
     import numpy as np
 
     from tagwise.base.errors import DataRefused
@@ -189,7 +263,7 @@ def _labelled(assignment: Any, space: LabelSpace, corpus: Path, labels: Path) ->
     missing = int((counts == 0).sum())
     if missing:
         say(f"{missing:,} of {len(space):,} labels of {labels} occur on no picture of {corpus}.")
-    return assignment.ids, assignment.offsets, counts
+    return counts
 
 
 def _refuse_unreadable(reasons: dict[int, str], places: list[Place], corpus: Path) -> None:
@@ -203,12 +277,6 @@ def _refuse_unreadable(reasons: dict[int, str], places: list[Place], corpus: Pat
             f"{len(reasons):,} of {len(places):,} pictures of {corpus} can no longer be read "
             f"({printable(str(places[row]))}: {printable(reason)}); gather it again with --overwrite."
         )
-
-
-def _digest(*digests: str) -> str:
-    from tagwise.base.settings import digest
-
-    return digest(list(digests))
 
 
 def _net(plan: Plan, space: LabelSpace, laws: Any, start: Model | None) -> Any:
@@ -232,11 +300,12 @@ def _net(plan: Plan, space: LabelSpace, laws: Any, start: Model | None) -> Any:
     return net
 
 
-def _facts(plan: Plan, space: LabelSpace, pictures: int, epoch_length: float) -> dict[str, str]:
+def _facts(plan: Plan, tagged: _Tagged) -> dict[str, str]:
     """What was decided."""
     law = plan.law if plan.threshold is None else f"{plan.law}, threshold {plan.threshold:,.4g} pictures"
+    epoch_length = tagged.report.chosen.epoch_length
     return {
-        "pictures": f"{pictures:,} labelled, {len(space):,} labels",
+        "pictures": f"{tagged.pictures:,} labelled, {len(tagged.space):,} labels",
         "sampling law": f"{law}: {epoch_length:,.0f} draws an epoch",
     } | plan_facts(plan, epoch_length)
 

@@ -9,6 +9,7 @@ from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
 from tagwise.verbs.planning import (
     PlanFlags,
+    feed_files,
     make_plan,
     plan_facts,
     refuse_idle_flags,
@@ -18,10 +19,20 @@ from tagwise.verbs.planning import (
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable
 
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from tagwise.nets.grammar import ResidualNet
+    from tagwise.pixels.batches import LabelledPictures
+    from tagwise.pixels.feeding import FilePictures
+    from tagwise.pixels.place import Place
+    from tagwise.training.checkpoints import Keep
     from tagwise.training.models import Model, ModelFacts
     from tagwise.training.plans import Plan
+    from tagwise.training.ranks import Ranks
     from tagwise.training.runs import Run
     from tagwise.transfer.targets import Target
 
@@ -34,6 +45,7 @@ def train(
     from_: str | Path | None = None,
     test: Path | str | None = None,
     test_fraction: float | None = None,
+    holdout: str | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
     recipe: str | None = None,
@@ -47,6 +59,8 @@ def train(
     seed: int | None = None,
     device: str | None = None,
     workers: int | None = None,
+    keep_last: int = 2,
+    keep_every: int | None = None,
     dry_run: bool = False,
     ranks: int | None = None,
     rate: float | None = None,
@@ -63,6 +77,8 @@ def train(
         from_: The model to begin from: a run folder, a model file, or published weights.
         test: The test part, where the target has none.
         test_fraction: Share of each class to set aside for the test.
+        holdout: What to set aside of the training part and measure after each epoch: '50/class', or a share such
+            as 0.1; where the target has no validation part.
         picture_column: Column of the pictures, where a table leaves it open.
         class_column: Column of the classes of a table.
         recipe: A name of docs/training.md; by default finetune with --from, scratch without.
@@ -76,6 +92,8 @@ def train(
         seed: Of everything random; by default 0.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
+        keep_last: Newest checkpoints that stay.
+        keep_every: Epochs after each of which a checkpoint stays for good; the best on held-out pictures always does.
         dry_run: Say steps, rates, memory and time, and train nothing.
         ranks: Processes that a dry run reckons with.
         rate: Pictures a second, of all processes, that a dry run reckons with; by default it is measured here.
@@ -86,68 +104,134 @@ def train(
         DataRefused: Too few classes, parts that differ, too many unreadable pictures.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
-    from tagwise.base.devices import choose_device
+    from tagwise.training.checkpoints import Keep
     from tagwise.training.loading import load
-    from tagwise.training.models import MODEL_FILE, save_model
+    from tagwise.training.ranks import join_ranks
     from tagwise.training.recipes import find_recipe
-    from tagwise.training.runs import open_run
-    from tagwise.transfer.finetune import train_classes
+    from tagwise.training.runs import claim_run
     from tagwise.transfer.opening import open_target
-    from tagwise.transfer.targets import pack_part
 
+    keep = Keep(last=keep_last, every_epochs=keep_every)
     refuse_no_workers(workers)
     refuse_idle_flags(ranks, rate, dry_run=dry_run)
+    if freeze is not None and from_ is None:
+        raise UsageError("--freeze keeps what a model has learnt; give the model with --from.")
     out = Path(out)
     flags = PlanFlags(
         plan=plan, design=design, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_, freeze=freeze
     )
     seed = flags.settings().get("seed", 0) if seed is None else seed
-    where = choose_device(device)
     make = find_recipe(recipe or ("scratch" if from_ is None else "finetune"))
-    opened = open_target(
-        Path(target),
-        test=None if test is None else Path(test),
-        test_fraction=test_fraction,
-        picture_column=picture_column,
-        class_column=class_column,
-        seed=seed,
-    )
-    start = load(from_, design=design) if from_ is not None else None
-    if freeze is not None and start is None:
-        raise UsageError("--freeze keeps what a model has learnt; give the model with --from.")
-    resolved = make_plan(
-        make, len(opened.train), flags, start, where, task="train", data=opened.train.digest, seed=seed
-    )
-    facts = _facts(resolved, opened, start)
-    if dry_run:
-        from tagwise.training.estimate import estimate
-
-        facts |= estimate(resolved, len(opened.classes), len(opened.train), where, ranks=ranks or 1, rate=rate)
-        return RunResult(folder=out, facts=facts, finished=False, scores={})
-    refuse_large_batch(resolved, len(opened.train))
-    run = open_run(out, resolved, overwrite=overwrite)
-    if not run.finished:
-        for name, value in facts.items():
-            say(f"{name}: {value}")
-        train_part = pack_part(opened.train, resolved.view, out / "pixels", workers)
-        net = train_classes(
-            resolved,
-            train_part.images_NHWC,
-            train_part.truth,
-            len(opened.classes),
-            device=where,
-            start=start.net if start else None,
-            run=run,
-            title="training",
+    with join_ranks(device) as (together, where):
+        opened = open_target(
+            Path(target),
+            test=None if test is None else Path(test),
+            test_fraction=test_fraction,
+            holdout=holdout,
+            picture_column=picture_column,
+            class_column=class_column,
+            seed=seed,
         )
-        save_model(out / MODEL_FILE, net, _model_facts(resolved, opened, start))
-    scores = run.read(SCORES_FILE) or _score(run, opened, where, workers)
+        start = load(from_, design=design) if from_ is not None else None
+        resolved = make_plan(
+            make, len(opened.train), flags, start, where, task="train", data=opened.train.digest, seed=seed
+        )
+        facts = _facts(resolved, opened, start)
+        if dry_run:
+            from tagwise.training.estimate import estimate
+
+            facts |= estimate(resolved, len(opened.classes), len(opened.train), where, ranks=ranks or 1, rate=rate)
+            return RunResult(folder=out, facts=facts, finished=False, scores={})
+        refuse_large_batch(resolved, len(opened.train))
+        run = claim_run(out, resolved, together, overwrite=overwrite)
+        if not run.finished:
+            for name, value in facts.items():
+                say(f"{name}: {value}")
+            _train(run, opened, start, where, together, keep, workers)
+        if together.first and run.read(SCORES_FILE) is None:
+            _score(run, opened, where, workers)
+        together.wait()
+        scores = run.read(SCORES_FILE)
     if "accuracy" in scores:
         facts["accuracy"] = (
             f"{scores['accuracy']:.1%} of {scores['test_pictures']:,} test pictures, "
             f"95 % interval {scores['low']:.1%} to {scores['high']:.1%}; class mean {scores['class_mean']:.1%}"
         )
     return RunResult(folder=out, facts=facts, finished=True, scores=scores)
+
+
+def _train(
+    run: Run,
+    target: Target,
+    start: Model | None,
+    device: torch.device,
+    together: Ranks,
+    keep: Keep,
+    workers: int | None,
+) -> None:
+    """Trains, and writes the model."""
+    from tagwise.training.loop import Job, train
+    from tagwise.training.models import MODEL_FILE, save_model
+    from tagwise.transfer.finetune import class_index, class_net
+
+    plan, classes = run.plan, len(target.classes)
+    pictures, truth, places = _pictures(run, target, together, workers)
+    net = class_net(plan, classes, start.net if start else None)
+    train(
+        Job(
+            plan=plan,
+            net=net,
+            pictures=pictures,
+            index=class_index(truth, classes),
+            device=device,
+            ranks=together,
+            names=places,
+            judge=_judge(run, target, device, together, workers),
+            keep=keep,
+            run=run,
+            title="training",
+        )
+    )
+    if together.first:
+        save_model(run.folder / MODEL_FILE, net, _model_facts(plan, target, start))
+    together.wait()
+
+
+def _pictures(
+    run: Run, target: Target, together: Ranks, workers: int | None
+) -> tuple[LabelledPictures | FilePictures, NDArray[np.int64], list[Place]]:
+    """The training part, packed by the first process, or read from its files as it is needed."""
+    import numpy as np
+
+    from tagwise.pixels.batches import LabelledPictures
+    from tagwise.pixels.place import Place
+    from tagwise.transfer.targets import pack_part
+
+    part = target.train
+    places = [Place(str(path)) for path in part.paths]
+    if run.plan.feed == "files":
+        offsets = np.arange(len(part) + 1)
+        return feed_files(run.plan, places, part.truth.astype(np.int32), offsets, workers), part.truth, places
+    with together.first_alone():
+        packed = pack_part(part, run.plan.view, run.folder / "pixels", workers)
+    pictures = LabelledPictures.of_classes(packed.images_NHWC, packed.truth)
+    return pictures, packed.truth, [places[row] for row in packed.rows.tolist()]
+
+
+def _judge(
+    run: Run, target: Target, device: torch.device, together: Ranks, workers: int | None
+) -> Callable[[ResidualNet], float] | None:
+    """Accuracy on the validation part, where the target has one."""
+    from tagwise.measure.accuracy import accuracy, top_k_right
+    from tagwise.transfer.features import score
+    from tagwise.transfer.targets import pack_part
+
+    if target.validation is None:
+        return None
+    view = run.plan.view
+    with together.first_alone():
+        held = pack_part(target.validation, view, run.folder / "pixels", workers)
+    return lambda net: accuracy(top_k_right(score(net, held.images_NHWC, view, device), held.truth))
 
 
 def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:
