@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ T = TypeVar("T")
 
 PATIENCE = timedelta(hours=6)
 """How long the others wait for one that packs pictures; torchrun itself notices who has died."""
+_ASKED = "tagwise asks"
 _LOST = ("Connection closed", "Connection reset", "gloo", "NCCL", "Broken pipe")
 
 
@@ -121,7 +124,14 @@ def join_ranks(device: str | None = None) -> Iterator[tuple[Ranks, torch.device]
         device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
     chosen = choose_device(device)
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
+        store, rank, world = next(distributed.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo",
+            store=_of_this_attempt(store, rank, world),
+            rank=rank,
+            world_size=world,
+            timeout=PATIENCE,
+        )
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise TagwiseError(
@@ -140,6 +150,28 @@ def join_ranks(device: str | None = None) -> Iterator[tuple[Ranks, torch.device]
         ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def _of_this_attempt(store: Any, rank: int, world: int) -> Any:
+    """The launcher's store without what it holds of earlier attempts.
+
+    torchrun gives restarted processes the store of those that died, and with it addresses at which nobody listens
+    any more. How often each machine has restarted is known to itself alone; so the first process names the attempt,
+    and answers whoever asks until all have heard it.
+    """
+    name = uuid.uuid4().hex
+    if rank:
+        store.append(_ASKED, name)
+        name = store.get(f"tagwise answers {name}").decode()
+        store.add(f"{name} is heard", 1)
+    else:
+        store.append(_ASKED, "")
+        while store.add(f"{name} is heard", 0) < world - 1:
+            asked = store.get(_ASKED).decode()
+            for first in range(0, len(asked), len(name)):
+                store.set(f"tagwise answers {asked[first : first + len(name)]}", name)
+            time.sleep(0.05)
+    return distributed.PrefixStore(name, store)  # type: ignore[attr-defined]
 
 
 def _own_gpu(local: int) -> str:
