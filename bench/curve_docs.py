@@ -10,7 +10,7 @@ from tagwise.base.durations import clock
 from tagwise.pages.markdown import table_lines
 from tagwise.pages.svg import standalone
 from tagwise.verbs.label_curve import RULE, SPREADS, curve_chart, curve_table, verdict
-from tagwise.verbs.label_trials import Trial, reached, trials_of
+from tagwise.verbs.label_trials import Trial, chosen, reached, trials_of
 
 ROADS = {
     "clothing": (
@@ -38,6 +38,12 @@ ROADS = {
 }
 """Heading and description of each road of ``bench.curves``, in their order on the page."""
 
+STARTS = {"leaky": "tags, with a leak of the test", "without": "tags without that attribute"}
+"""Starts of ``bench.curves`` whose names say too little."""
+
+COLUMNS = (5, 10, 20, 50)
+"""Labelled pictures a class in the summary, beside all of them."""
+
 _HEAD = f"""## Real tags: `python -m bench.curves ROAD FOLDER_WITH_DATA`
 
 What tags buy depends on how many labels there are, so every road is a curve. Each seed draws the pretraining, the
@@ -48,6 +54,42 @@ def curve_sections() -> str:
     """A section for each road that has a record; nothing where none has."""
     sections = [_section(road, record) for road, record in _records().items()]
     return "\n\n".join([_HEAD, *sections]) if sections else ""
+
+
+def curve_summary() -> str:
+    """What tags bought on every road, a line a start, with few and with many labels; nothing where none was walked."""
+    lines = []
+    for road, record in _records().items():
+        every = _labelled_of_all(record["results"]["points"])
+        for start, gains in _gains(_trials(record)).items():
+            few = [gains.get(labelled, "") if labelled < every else "" for labelled in COLUMNS]
+            cells = [ROADS[road][0], STARTS.get(start, start), *few, f"{gains[every]} ({every})"]
+            lines.append(f"| {' | '.join(cells)} |")
+    if not lines:
+        return "Not measured yet."
+    columns = " | ".join([*map(str, COLUMNS), "all"])
+    return "\n".join(
+        [
+            f"| points over scratch, by labelled pictures a class | pretrained on | {columns} |",
+            f"|---|---|{'---:|' * (len(COLUMNS) + 1)}",
+            *lines,
+            "",
+            "Mean ± standard deviation over three seeds of what the hold-out chose among kNN, linear probe and "
+            "fine-tuning, less a net that saw the labelled pictures alone and had its own search of rate, augmentation "
+            "and length. Bold where the 95 % interval, over seeds and test pictures, is clear of zero.",
+        ]
+    )
+
+
+def _gains(trials: list[Trial]) -> dict[str, dict[int, str]]:
+    """By start and number of labels."""
+    found: dict[str, dict[int, str]] = {}
+    for line in chosen(trials):
+        assert line.gain is not None
+        clear = line.gain.interval[0] > 0 or line.gain.interval[1] < 0
+        told = line.gain.told("+")
+        found.setdefault(line.start, {})[line.labelled] = f"**{told}**" if clear else told
+    return found
 
 
 def drawings() -> dict[Path, str]:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.curve_docs import curve_sections, drawings
+from bench.curve_docs import curve_sections, curve_summary, drawings
 from bench.record import REPOSITORY, machine, read_record
 from tagwise.base.durations import clock
 from tagwise.base.files import write_text
@@ -258,7 +258,7 @@ def filled(text: str, blocks: dict[str, str]) -> str:
 def pages() -> dict[Path, str]:
     """Every page with its generated parts as the records have them now."""
     contents = {
-        REPOSITORY / "README.md": {"quickstart": quickstart_table()},
+        REPOSITORY / "README.md": {"quickstart": quickstart_table(), "curves": curve_summary()},
         REPOSITORY / "docs" / "results.md": {
             "quickstart": quickstart_table(),
             "search": search_table(),

@@ -136,7 +136,7 @@ def _sections() -> Iterator[str]:
             parts.append(table_lines(_table(weights)))
         parts += [f"{row.name}: {row.note}." for row in weights if row.note]
         if designs:
-            parts += ["Without published weights:", table_lines(_design_table(designs))]
+            parts += ["Without weights in this table:", table_lines(_design_table(designs))]
         yield "\n\n".join(parts)
 
 

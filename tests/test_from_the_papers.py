@@ -22,7 +22,7 @@ from torch import Tensor
 from tagwise import cli
 from tagwise.corpus.drawn import files as drawn
 from tagwise.nets import Weights, build, create, find_design
-from tagwise.nets.cost_table import CLASSES
+from tagwise.nets.label_sets import class_names
 from tagwise.training import estimate
 from tests.conftest import REPOSITORY
 
@@ -56,7 +56,7 @@ def made_state(design: str, classes: int) -> dict[str, Tensor]:
 
 
 def made_weights(row: Weights) -> dict[str, Tensor]:
-    return dict(made_state(row.design, CLASSES[row.label_set]))
+    return dict(made_state(row.design, len(class_names(row.label_set))))
 
 
 def picture(path: Path, side: int) -> None:

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import torchvision
 
 import hubconf
+from tagwise.base.errors import UsageError
 from tagwise.nets import find_design, find_weights
 from tests.conftest import REPOSITORY
 
@@ -70,7 +72,7 @@ def test_published_weights_come_through_the_hub_with_their_terms(tmp_path: Path)
     assert "CC-BY-NC-4.0: not for commercial use" in done.stderr
 
 
-def test_every_entry_is_a_name_of_ours_and_says_what_it_is() -> None:
+def test_every_entry_is_a_name_of_ours_and_says_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = {
         name: entry
         for name, entry in vars(hubconf).items()
@@ -79,6 +81,9 @@ def test_every_entry_is_a_name_of_ours_and_says_what_it_is() -> None:
     assert {f"resnext101_32x{width}d_wsl" for width in (8, 16, 32, 48)} <= entries.keys()
     assert {"resnest50", "resnest269", "resnext101_64x4d", "resnet50_swsl"} <= entries.keys()
     assert len(entries) == 4 + 12 + 4 + 7 + 11
+    monkeypatch.setattr(torch.hub, "_get_cache_or_reload", lambda *_, **__: str(REPOSITORY))
+    listed: list[str] = torch.hub.list("tagwise/tagwise")  # type: ignore[no-untyped-call]
+    assert set(listed) == entries.keys()
     for name, entry in entries.items():
         assert find_design(find_weights(name).design) == find_design(name)
         assert (entry.__name__, entry.__doc__.splitlines()[0].split(",")[0]) == (name, name)
@@ -95,14 +100,34 @@ def test_torchvisions_weights_are_asked_for_in_its_words(name: str, monkeypatch:
     def made(name: str, pretrained: str | bool | None) -> None:
         asked.append(pretrained and find_weights(name, None if pretrained is True else pretrained).name)
 
-    monkeypatch.setattr(hubconf, "create_model", made)
+    monkeypatch.setattr("hubconf.nets.create_model", made)
     entry = getattr(hubconf, name)
     versions = torchvision.models.get_model_weights(name)
     for version in versions:
         entry(weights=version.name)
+        entry(weights=version)
+        entry(weights=str(version))
     entry(weights="DEFAULT")
     entry(True)
     entry()
     entry(weights=None)
-    wanted = [f"{name}_{version.name.lower()}" for version in (*versions, versions.DEFAULT, versions.DEFAULT)]
+    every = [version for version in versions for _ in range(3)]
+    wanted = [f"{name}_{version.name.lower()}" for version in (*every, versions.DEFAULT, versions.DEFAULT)]
     assert asked == [*wanted, False, None]
+    with pytest.raises(UsageError, match=f"ResNet26_Weights.IMAGENET1K_V1 belongs to resnet26, not to {name}"):
+        entry(weights="ResNet26_Weights.IMAGENET1K_V1")
+
+
+def test_what_comes_first_is_progress_where_the_originals_know_no_pretrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WSL-Images' and the semi-supervised models' entries are ``(progress=True, **kwargs)``: a bar left away
+    is no net without weights."""
+    asked: list[str | bool | None] = []
+    monkeypatch.setattr("hubconf.nets.create_model", lambda name, pretrained: asked.append(pretrained))
+    for name in ("resnext101_32x8d_wsl", "resnet18_ssl", "resnet50_swsl"):
+        entry = getattr(hubconf, name)
+        for settings in ((), (False,), (True,)):
+            entry(*settings)
+        entry(progress=False, pretrained=False)
+        with pytest.raises(TypeError):
+            entry(True, False)
+    assert asked == 3 * [True, True, True, False]

@@ -8,13 +8,23 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torchvision
 from timm.data.config import resolve_data_config as resolve_timm_config
 from timm.data.transforms_factory import create_transform
 from torch import nn
 
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.views import View
-from tagwise.nets import FeatureNet, build, create_model, find_design, list_models, resolve_data_config
+from tagwise.nets import (
+    Attention,
+    FeatureNet,
+    Weights,
+    build,
+    create_model,
+    find_design,
+    list_models,
+    resolve_data_config,
+)
 from tagwise.nets import create as room
 from tagwise.nets.designs import DESIGNS
 from tagwise.nets.weights import WEIGHTS, find_weights
@@ -88,6 +98,11 @@ def test_timms_methods_answer_as_in_timm() -> None:
     ours.double().reset_classifier(7)
     assert ours.get_classifier().weight.shape == (7, 512)
     assert ours(images.double()).shape == (2, 7)
+    for net in (ours, theirs):
+        net.reset_classifier(3, "avg")
+        assert net.get_classifier().weight.shape == (3, 512)
+    with pytest.raises(UsageError, match="pool their last maps by the mean, 'avg', not 'max'"):
+        ours.reset_classifier(3, "max")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnest14d"])
@@ -121,19 +136,14 @@ def test_p22_timms_words_of_regularisation_mean_the_same() -> None:
         create_model("resnet18", drop_path_rate=0.1, stochastic_depth=0.1)
 
 
-@pytest.mark.parametrize("pretrained", [False, True])
-def test_p22_unknown_tags_are_refused_with_and_without_weights(pretrained: bool) -> None:
-    name = "resnet50.tv3_in1k"
-    with pytest.raises(RuntimeError, match="Invalid pretrained tag"):
-        timm.create_model(name, pretrained=pretrained)
-    with pytest.raises(
-        UsageError, match=r"no weights 'resnet50.tv3_in1k'; the nearest are resnet50.tv_in1k, resnet50.tv2_in1k"
-    ):
-        create_model(name, pretrained)
-    with pytest.raises(
-        UsageError, match=r"no weights 'resnext5O_32x4d.tv_in1k'; the nearest are resnext50_32x4d.tv_in1k"
-    ):
-        create_model("resnext5O_32x4d.tv_in1k", pretrained)
+@pytest.mark.parametrize("name", ["resnet18.ra4_e3600_r224_in1k", "resnet18.tv3_in1k"])
+def test_p22_tags_that_the_table_lacks_are_refused_with_weights_and_build_the_net_without(name: str) -> None:
+    """timm's own on its hub, and one of nobody: without timm they cannot be told apart."""
+    assert create_model(name).design == find_design("resnet18")
+    with pytest.raises(UsageError, match=f"There is no tag '{name[9:]}' in the table for resnet18; the nearest are "):
+        create_model(name, pretrained=True)
+    with pytest.raises(UsageError, match=r"There is no design 'resnext5O_32x4d'; the nearest are resnext50_32x4d"):
+        create_model("resnext5O_32x4d.tv_in1k")
 
 
 @pytest.mark.parametrize(
@@ -228,11 +238,110 @@ def test_views_answer_under_timms_keys(shelf: dict[str, torch.Tensor]) -> None:
         resolve_data_config(plain, model=plain)
 
 
-def test_m24_impossible_sizes_are_refused() -> None:
-    with pytest.raises(UsageError, match="1 class or more, or 0 for none, not -1"):
-        create_model("resnet18", num_classes=-1)
-    with pytest.raises(UsageError, match="at least 1 input channel"):
-        create_model("resnet18", in_chans=0)
+@pytest.mark.parametrize("name", ["resnet18.a1_in1k", "resnet50.fb_ssl_yfcc100m_ft_in1k", "resnet101d.ra2_in1k"])
+@pytest.mark.parametrize("features_only", [False, True])
+def test_timm_itself_finds_the_view_of_our_nets(name: str, features_only: bool) -> None:
+    """As of its own net of the same weights, but that its crop_pct is not of whole pixels."""
+    with torch.device("meta"):
+        net = create_model(name, features_only=True) if features_only else create_model(name)
+    for shown in (None, find_weights(name).view):
+        net.view = shown
+        found = resolve_timm_config({}, model=net)  # type: ignore[no-untyped-call]
+        assert found == resolve_data_config(net)
+    published: Any = timm.get_pretrained_cfg(name)
+    theirs = resolve_timm_config({}, pretrained_cfg=published.to_dict())  # type: ignore[no-untyped-call]
+    assert found == {**theirs, "crop_pct": pytest.approx(theirs["crop_pct"], abs=1 / 224)}
+    assert net.default_cfg == net.pretrained_cfg
+
+
+def refuse_to_load(row: Weights) -> None:
+    raise TagwiseError(f"{row.name} is asked for")
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_m24_impossible_sizes_are_refused_before_anything_is_loaded(
+    pretrained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "load_weights", refuse_to_load)
+    impossible: tuple[Any, ...] = (-1, "10", 2.5)
+    for classes in impossible:
+        with pytest.raises(UsageError, match=f"1 class or more, or 0 for none, not {classes!r}"):
+            create_model("resnet18", pretrained, num_classes=classes)
+    impossible = (0, "3")
+    for channels in impossible:
+        with pytest.raises(UsageError, match=f"at least 1 input channel, not {channels!r}"):
+            create_model("resnet18", pretrained, in_chans=channels)
+    with pytest.raises(UsageError, match="or the number of last maps, 1 to 5; not 7"):
+        create_model("resnet18", pretrained, features_only=True, out_indices=7)
+
+
+MISTYPED: dict[str, dict[str, Any]] = {
+    r"attention_norm is one of \['batch', 'frozen'\], not 'none'": {"attention_norm": "none"},
+    r"dilation_rule is one of \['authors', 'timm', 'detectron2'\], not 'tim'": {
+        "output_stride": 8,
+        "dilation_rule": "tim",
+    },
+    r"shortcut is one of \['conv', .*'none'\], not 'projection'": {"shortcut": "projection"},
+    r"stem_pool is one of \['padded', 'ceil'\] \| None, not 'max'": {"stem_pool": "max"},
+    r"block is one of \['basic', 'bottleneck'\], not 'bottle'": {"block": "bottle"},
+    r"stride_at is one of .*'3x3', .* not 'conv2'": {"stride_at": "conv2"},
+    r"attention is Attention \| None, not 'se'": {"attention": "se"},
+    r"attention.kind is one of \['se', 'sk', 'split'\], not 'see'": {"attention": Attention(kind="see")},  # type: ignore[arg-type]
+    "the attention's reduction and min_channels are at least 1": {"attention": Attention(kind="se", reduction=0)},
+    r"depths is tuple\[int, \.\.\.\], not \[1, 1, 1, 1\]": {"depths": [1, 1, 1, 1]},
+    "base_width is int, not '64'": {"base_width": "64"},
+    r"output_stride is int \| None, not '8'": {"output_stride": "8"},
+    "dropout is float, not '0.1'": {"drop_rate": "0.1"},
+    "zero_init_last is bool, not 'no'": {"zero_init_last": "no"},
+}
+
+
+@pytest.mark.parametrize(("sentence", "settings"), MISTYPED.items())
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_words_and_types_that_a_setting_has_not_are_refused_with_those_it_has(
+    sentence: str, settings: dict[str, Any], pretrained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they are another net, unnoticed, or an error of torch's."""
+    monkeypatch.setattr(room, "load_weights", refuse_to_load)
+    with pytest.raises(UsageError, match=f"cannot be built: {sentence}"):
+        create_model("resnest14", pretrained, **settings)
+    assert create_model("resnet18", drop_rate=0, depths=(1, 1, 1, 1)).design.dropout == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("resnext50_999999x999999d", "no width, kernel or stride is above 65,536"),
+        ("resnext50_32x99999999999999999999d", "no width, kernel or stride is above 65,536"),
+        ("resnest50_2s99999x1d", "no width, kernel or stride is above 65,536"),
+        ("resnet12000000000000000002", "a stage has at most 1,000 blocks, not 1,000,000,000,000,000,000"),
+        ("resnet6008_cifar", "a stage has at most 1,000 blocks, not 1,001"),
+    ],
+)
+def test_names_of_nets_that_no_machine_holds_are_refused_at_once(name: str, limit: str) -> None:
+    with pytest.raises(UsageError, match=f"cannot be built: {limit}"):
+        create_model(name)
+
+
+@pytest.mark.parametrize("pretrained", [1, ["a1"], torchvision.models.ResNet18_Weights.DEFAULT])
+def test_what_is_no_tag_is_refused(pretrained: Any) -> None:
+    with pytest.raises(UsageError, match="pretrained is True, False or a tag such as 'wsl', not "):
+        create_model("resnet18", pretrained)
+
+
+def test_a_name_and_a_tag_of_other_weights_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "load_weights", refuse_to_load)
+    for name, tag in (("resnet18.a1_in1k", "a2"), ("resnet18_swsl", "ssl"), ("tv_resnet50", "imagenet1k_v2")):
+        with pytest.raises(UsageError, match=f"{name} names the weights .* and pretrained='{tag}' .*; give one"):
+            create_model(name, pretrained=tag)
+    for name, tag in (("resnet18.a1_in1k", "a1"), ("resnet18", "a1"), ("resnet18_a1", "resnet18.a1_in1k")):
+        with pytest.raises(TagwiseError, match="resnet18_a1 is asked for"):
+            create_model(name, pretrained=tag)
+
+
+def test_torchvisions_word_of_dilation_gets_ours() -> None:
+    with pytest.raises(UsageError, match=r"give .* output_stride=8 for \[False, True, True\]"):
+        create_model("resnet50", replace_stride_with_dilation=[False, True, True])
 
 
 @pytest.mark.parametrize("setting", [{"shortcut": "pad_end"}, {"stem_pool": "ceil"}, {"strides": (1, 1, 1, 1)}])

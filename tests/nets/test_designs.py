@@ -134,6 +134,33 @@ def test_depths_that_fit_no_stages_are_refused_with_the_rule(name: str, possible
         find_design(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("resnet20", "resnet20_cifar"),
+        ("resnet110", "resnet110_cifar"),
+        ("resnet1202", "resnet1202_cifar"),
+        ("plain110", "plain110_cifar"),
+        ("resnet1001_preact", "resnet1001_cifar_preact"),
+        ("resnext29_8x64d", "resnext29_8x64d_cifar"),
+    ],
+)
+def test_names_of_the_nets_for_small_pictures_are_never_large_nets(name: str, ours: str) -> None:
+    """110 and 1202 layers would fit four stages of bottlenecks, which no paper has."""
+    with pytest.raises(
+        UsageError, match=f"no design '{name}', a net for pictures of 32 pixels; its name here is {ours}\\."
+    ):
+        find_design(name)
+    assert find_design(ours).stem_pool is None
+
+
+def test_a_tag_names_weights_and_not_the_design() -> None:
+    """Without timm nothing tells a tag that it has from one that nobody has."""
+    for tag in ("ra4_e3600_r224_in1k", "bt_in1k", "nobodys"):
+        assert find_design(f"resnet50.{tag}") == find_design("resnet50")
+    assert find_design("legacy_seresnet50.in1k") == find_design("se_resnet50")
+
+
 CONTRADICTIONS = {
     "4, 3 and 4 stages": {"planes": (64, 128, 256)},
     "at least 1": {"depths": (2, 0, 2, 2)},

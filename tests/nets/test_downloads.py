@@ -405,7 +405,7 @@ def test_a_mirror_may_be_a_folder(
 
 
 def test_a_mirror_may_be_an_address(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAGWISE_MIRROR", f"{server.url.rpartition('/')[0]}/")
+    monkeypatch.setenv("TAGWISE_MIRROR", f"{server.url.rpartition('/')[0]}/".replace("http", "HTTP"))
     assert fetch(f"https://nowhere.invalid/deep/{FILE}", DIGEST[:8], name="the weights").read_bytes() == CONTENT
     server.answers = [error(404)]
     with pytest.raises(TagwiseError, match=r"answered 404, Not Found; put the file at .*, or correct TAGWISE_MIRROR\."):

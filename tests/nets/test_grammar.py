@@ -15,7 +15,6 @@ import torch
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 from torchvision.models.resnet import Bottleneck as TheirBottleneck
 
 from tagwise.base.views import IMAGENET_MEAN, IMAGENET_STD
@@ -24,7 +23,12 @@ from tagwise.nets.designs import DESIGNS, canonical_name
 
 SHALLOW = (2, 1, 1, 1)
 NARROW = (16, 32, 64, 128)
-LEGACY = ("legacy_seresnet50", "legacy_seresnext50_32x4d")
+LEGACY = {
+    dataclasses.replace(find_design(name), depths=SHALLOW): name
+    for name in reversed(timm.list_models("legacy_sen*") + timm.list_models("legacy_seresne*"))
+    if canonical_name(name) in DESIGNS
+}
+"""Every design of timm's legacy nets that is another net when it is shallow."""
 TIMM = {
     dataclasses.replace(find_design(name), depths=SHALLOW): name
     for pattern in ("resnet*", "resnext*", "seresne*", "skresne*", "resnest*", "wide_resnet*", "senet154")
@@ -33,6 +37,7 @@ TIMM = {
 }
 """Every design of timm's that is another net when it is shallow."""
 TORCHVISION = tuple(name for name in torchvision.models.list_models() if name in DESIGNS)
+TORCHVISION_SHALLOW = {dataclasses.replace(find_design(name), depths=SHALLOW): name for name in reversed(TORCHVISION)}
 BLOCK_KINDS = ("resnet18", "resnext50_32x4d", "resnet20_cifar_preact", "seresnet18", "skresnet18", "resnest14")
 """Basic, bottleneck, pre-activation, squeeze-and-excitation, selective kernels, split attention."""
 ONE_OF_EACH = (
@@ -103,17 +108,28 @@ def narrow_timm(name: str, **settings: Any) -> nn.Module:
     return net
 
 
-@pytest.mark.parametrize(
-    ("name", "block", "groups"),
-    [
-        ("resnet18", BasicBlock, {}),
-        ("resnet50", TheirBottleneck, {}),
-        ("resnext50_32x4d", TheirBottleneck, {"groups": 32, "width_per_group": 4}),
-    ],
-)
-def test_m3_equals_torchvision(name: str, block: Any, groups: dict[str, int]) -> None:
+@pytest.mark.parametrize("name", TORCHVISION_SHALLOW.values())
+def test_m3_equals_torchvision(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built by its own function, which knows groups and widths, with fewer blocks."""
+    make = torchvision.models.resnet._resnet
+    monkeypatch.setattr(
+        torchvision.models.resnet, "_resnet", lambda block, _, *rest, **widths: make(block, SHALLOW, *rest, **widths)
+    )
     ours = build(dataclasses.replace(find_design(name), depths=SHALLOW))
-    assert_same_net(ours, torchvision.models.ResNet(block, list(SHALLOW), **groups))
+    assert_same_net(ours, torchvision.models.get_model(name, weights=None))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d"])
+def test_m3_whole_nets_equal_torchvisions_at_every_size(name: str) -> None:
+    theirs = torchvision.models.get_model(name, weights=None).eval()
+    randomise(theirs)
+    ours = create_model(name).eval()
+    ours.load_state_dict(theirs.state_dict())
+    with torch.inference_mode():
+        for height, width in ((224, 224), (97, 131), (320, 320)):
+            images = torch.randn(1, 3, height, width)
+            expected = theirs(images)
+            assert (ours(images) - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
 @pytest.mark.parametrize(("output_stride", "dilate"), [(8, [False, True, True]), (16, [False, False, True])])
@@ -171,11 +187,18 @@ def own_legacy_key(key: str) -> str:
     return key.replace("se_module", "se").replace("last_linear", "fc").removeprefix("layer0.")
 
 
-@pytest.mark.parametrize("name", LEGACY)
+def own_deep_legacy_key(key: str) -> str:
+    """SENet-154's stem has three convolutions."""
+    stem = {"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3", "bn2": "conv1.4", "conv3": "conv1.6"}
+    start, _, rest = own_legacy_key(key).partition(".")
+    return f"{({**stem, 'bn3': 'bn1'}).get(start, start)}.{rest}"
+
+
+@pytest.mark.parametrize("name", LEGACY.values())
 def test_m17_legacy_se_nets_have_caffes_unpadded_pool(name: str) -> None:
     theirs = timm.create_model(name, layers=list(SHALLOW), drop_rate=0.0)
     ours = build(dataclasses.replace(find_design(name), depths=SHALLOW, dropout=0.0))
-    assert_same_net(ours, theirs, keys=own_legacy_key)
+    assert_same_net(ours, theirs, keys=own_deep_legacy_key if name == "legacy_senet154" else own_legacy_key)
     padded = build(dataclasses.replace(ours.design, stem_pool="padded")).double().eval()
     padded.load_state_dict(ours.state_dict())
     images = torch.randn(1, 3, 64, 64, dtype=torch.double)

@@ -244,6 +244,12 @@ def test_nets_that_the_other_library_cannot_build_do_not_go_there(name: str, lay
     assert words in str(refusal.value)
 
 
+@pytest.mark.parametrize("library", ["cadene", "Torchvision"])
+def test_weights_go_to_no_library_of_another_name(library: Any) -> None:
+    with pytest.raises(UsageError, match=f"There is no library '{library}'; "):
+        from_canonical({}, find_design("resnet50"), library)
+
+
 def test_every_design_of_the_table_goes_back_out_whole_or_says_why() -> None:
     refused = 0
     for design in {design for design in DESIGNS.values() if sum(design.depths) <= 10}:
@@ -354,10 +360,26 @@ def test_weights_of_another_design_than_was_given_say_whose_they_are() -> None:
     with pytest.raises(TagwiseError, match=r"do not fit resnet34: .*; nearer is resnet50, which they fit\."):
         to_canonical(state, find_design("resnet34"))
     del state["bn1.bias"]
-    with pytest.raises(TagwiseError, match=r"; nearer is resnet50, of which 1 tensors are missing \(bn1\.bias\)\."):
+    with pytest.raises(TagwiseError, match=r"; nearer is resnet50, of which 1 tensor is missing \(bn1\.bias\)\."):
         to_canonical(state, find_design("resnet34"))
-    with pytest.raises(TagwiseError, match=r"do not fit resnet50: 1 tensors are missing \(bn1\.bias\)\.$"):
+    with pytest.raises(TagwiseError, match=r"do not fit resnet50: 1 tensor is missing \(bn1\.bias\)\.$"):
         to_canonical(state, find_design("resnet50"))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [("resnet50", "resnet34"), ("resnet50", "resnet101"), ("resnet50", "resnet50d"), ("resnet18", "resnet50")],
+)
+def test_counters_that_a_file_lacks_are_in_no_message_and_do_not_change_what_is_nearest(name: str, asked: str) -> None:
+    """Neither as missing nor as left over, where the asked design has more blocks, fewer or other ones."""
+    state = meta(lambda: timm.create_model(name))
+    old = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
+    for tensors in (state, old):
+        with pytest.raises(
+            TagwiseError, match=rf"^Old \(torchvision\) do not fit .*; nearer is {name}, which they fit\.$"
+        ) as fault:
+            to_canonical(tensors, find_design(asked), where="Old")
+    assert "num_batches" not in str(fault.value)
 
 
 def test_safetensors_that_begin_like_a_web_page_are_read(tmp_path: Path) -> None:
@@ -418,7 +440,7 @@ def test_a_classifier_of_another_size_is_refused_with_both_sizes_unless_a_new_on
     net = random_net(small("resnet18"))
     state = net.state_dict()
     assert "fc.weight" in to_canonical(state, net.design, num_classes=7)
-    with pytest.raises(TagwiseError, match="has 7 outputs and 10 are asked for"):
+    with pytest.raises(TagwiseError, match="classifier of 7 outputs and 10 are asked for"):
         to_canonical(state, net.design, num_classes=10)
     backbone = to_canonical(state, net.design, num_classes=10, new_classifier=True)
     assert set(state) - set(backbone) == {"fc.weight", "fc.bias"}
@@ -469,7 +491,8 @@ def test_a_detectors_backbone_is_taken_and_the_rest_said(capsys: pytest.CaptureF
     backbone = {f"backbone.{name}": tensor for name, tensor in theirs.mmdet(net, pools_everywhere=True).items()}
     whole = backbone | {"neck.convs.0.weight": torch.zeros(1), "roi_head.bbox_head.fc_cls.weight": torch.zeros(1)}
     canonical = to_canonical(strip_wrappers({"state_dict": whole}), net.design, new_classifier=True)
-    assert "2 tensors beside the backbone, such as neck.convs.0.weight, are left aside" in capsys.readouterr().err
+    said = "Tensors beside the backbone, such as neck.convs.0.weight, are left aside: 2 in all."
+    assert said in capsys.readouterr().err
     assert torch.equal(canonical["bn1.weight"], net.state_dict()["bn1.weight"])
     with pytest.raises(TagwiseError, match=r"strange\.weight"):
         to_canonical(strip_wrappers(whole | {"strange.weight": torch.zeros(1)}), net.design, new_classifier=True)
@@ -510,6 +533,14 @@ def test_a_pickle_that_wants_to_run_code_does_not(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     torch.save({"state_dict": Malice(mark)}, tmp_path / "zip.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Malice(mark), protocol=2))
+    for protocol in (4, 5):
+        (tmp_path / "new.pth").write_bytes(pickle.dumps(Malice(mark), protocol=protocol))
+        torch.save({"state_dict": Malice(mark)}, tmp_path / "new.zip.pth", pickle_protocol=protocol)
+        for name in ("new.pth", "new.zip.pth"):
+            with pytest.raises(
+                TagwiseError, match=r"is a pickle of protocol 4 or 5, .* without running what is in it; save"
+            ):
+                read_state(tmp_path / name)
     torch.save(nn.Linear(2, 2), tmp_path / "module.pth")
     for name, wanted in (("zip.pth", "mkdir"), ("plain.pth", "mkdir"), ("module.pth", "Linear")):
         with pytest.raises(TagwiseError, match=rf"{name} wants [\w.]*{wanted} to run while it is read") as refusal:
@@ -541,7 +572,9 @@ def broken_files(folder: Path) -> dict[str, str]:
         (folder / name).write_bytes(content)
     (folder / "folder.pth").mkdir()
     return {
-        **dict.fromkeys(("torn-whole.pth", "torn-old.pth", "text.pth"), "cannot be read as PyTorch's weights"),
+        "torn-whole.pth": r"PyTorch's weights: PytorchStreamReader .* central directory; fetch it again\.$",
+        "torn-old.pth": r"cannot be read as PyTorch's weights: .*; fetch it again\.$",
+        "text.pth": "cannot be read as PyTorch's weights",
         **dict.fromkeys(("empty.pth", "empty.t7"), "is empty"),
         "nothing.pth": "holds no tensors",
         "list.pth": "holds a list",
@@ -549,7 +582,7 @@ def broken_files(folder: Path) -> dict[str, str]:
         "cycle.pth": "more than 5 times",
         "page.pth": "is a web page",
         "text.t7": "binary Torch7 file",
-        "torn.safetensors": "cannot be read as safetensors",
+        "torn.safetensors": r"cannot be read as safetensors: .*; fetch it again\.$",
         "w.params": "MXNet",
         "folder.pth": "is a folder",
         "missing.pth": "is not there",
@@ -588,5 +621,5 @@ def test_sparse_and_sick_tensors_are_refused_when_they_are_read(tmp_path: Path) 
         read_state(tmp_path / "sparse.pth")
     sick = build(find_design("resnet8_cifar"), num_classes=3).state_dict()
     sick["layer2.0.bn1.bias"][1] = torch.nan
-    with pytest.raises(TagwiseError, match=r"1 hold numbers that are not finite \(layer2\.0\.bn1\.bias\)"):
+    with pytest.raises(TagwiseError, match=r"1 holds numbers that are not finite \(layer2\.0\.bn1\.bias\)"):
         to_canonical(sick, find_design("resnet8_cifar"))

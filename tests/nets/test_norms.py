@@ -13,6 +13,7 @@ from torch.multiprocessing.spawn import spawn
 
 from tagwise.base.errors import UsageError
 from tagwise.nets import ResidualNet, create_model, freeze, synchronise_norms
+from tagwise.nets.backbone import Backbone
 from tagwise.nets.norms import FrozenNorm, SynchronisedNorm
 
 
@@ -96,6 +97,44 @@ def test_m12_one_picture_is_else_refused_before_any_work_and_the_message_names_t
     assert not changed(before, net)
     freeze(net, "stem+4")
     assert net.train()(torch.randn(1, 3, 64, 64)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50_msra", "resnet18d", "resnet18_preact", "seresnet50", "se_resnet50", "resnest14"]
+)
+def test_m12_one_picture_of_one_last_pixel_is_refused_before_any_work_and_only_that(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where torch itself refuses it in the middle of a step, Caffe's pool and the last norm counted."""
+    net = narrow(name, attention_norm="frozen").train()
+    sizes = [(side, width) for side in (31, 32, 33, 34, 35) for width in (20, side)]
+    torchs = set()
+    with monkeypatch.context() as patch:
+        patch.setattr(Backbone, "_refuse_one_picture", lambda *_: None)
+        for size in sizes:
+            try:
+                net(torch.randn(1, 3, *size))
+            except ValueError:
+                torchs.add(size)
+    assert torchs == {size for size in sizes if size[0] <= (34 if name == "se_resnet50" else 32)}
+    before = copy.deepcopy(net.state_dict())
+    for size in sorted(torchs):
+        with pytest.raises(UsageError, match=r"single pixels.*--batch at least 2 a rank, pictures above 3\d pixels,"):
+            net(torch.randn(1, 3, *size))
+    assert not changed(before, net)
+    for size in set(sizes) - torchs:
+        net(torch.randn(1, 3, *size))
+    net(torch.randn(2, 3, 32, 32))
+    for module in net.modules():
+        module.train(not isinstance(module, nn.BatchNorm2d))
+    net(torch.randn(1, 3, 32, 32))
+
+
+def test_m12_feature_nets_are_asked_about_their_own_last_maps() -> None:
+    net = create_model("resnet18", features_only=True, out_indices=(1, 3), planes=(8, 16, 32, 64)).train()
+    assert net(torch.randn(1, 3, 17, 17))[-1].shape == (1, 32, 2, 2)
+    with pytest.raises(UsageError, match="pictures above 16 pixels"):
+        net(torch.randn(1, 3, 16, 16))
 
 
 def test_norms_are_per_process_until_synchronised_and_frozen_ones_stay() -> None:

@@ -21,7 +21,7 @@ import tagwise.nets.weights as table
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.views import View
 from tagwise.nets import build, create_model, find_design
-from tagwise.nets.designs import DESIGNS
+from tagwise.nets.designs import DESIGNS, canonical_name
 from tagwise.nets.weights import WEIGHTS, Score, Weights, find_weights, load_weights
 
 TIMM_NAMES = {alias: row for row in WEIGHTS for alias in row.aliases if "." in alias}
@@ -48,7 +48,7 @@ def test_m13_every_row_is_whole_and_unique() -> None:
             assert abs(score.top1 - row.top1) < 1.5
             assert score.top5 is None or score.top1 < score.top5 < 98
         assert row.licence in {"BSD-3-Clause", "BSD-2-Clause", "Apache-2.0", "CC-BY-NC-4.0"}
-    assert len({row.name for row in WEIGHTS}) == len({row.url for row in WEIGHTS}) == len(WEIGHTS) == 121
+    assert len({row.name for row in WEIGHTS}) == len({row.url for row in WEIGHTS}) == len(WEIGHTS) == 144
 
 
 def test_m14_timms_old_names_are_those_of_its_new_ones() -> None:
@@ -62,13 +62,10 @@ def test_m14_timms_old_names_are_those_of_its_new_ones() -> None:
 
 
 def test_m13_no_file_of_timm_is_missing() -> None:
-    """Of our designs and the recipes that the table takes, with a published hash."""
-    recipes = r"(tv2?|a[123]|gluon|fb_\w+_ft|ra2)_in1k"
-    for name in list_pretrained():
-        architecture, _, tag = name.partition(".")
-        known = architecture in DESIGNS and re.fullmatch(recipes, tag) and timms(name).url
-        # timm names its file of seresnet50.ra2 otherwise; nobody asked for that one.
-        assert not known or name in TIMM_NAMES or name == "seresnet50.ra2_in1k"
+    """Of our designs, with an address of their own, whose name carries the hash."""
+    ours = [name for name in list_pretrained() if canonical_name(name) in DESIGNS]
+    assert len(ours) > 100
+    assert {name for name in ours if timms(name).url} <= TIMM_NAMES.keys()
 
 
 def test_m13_torchvision_rows_are_torchvisions_own() -> None:
@@ -151,15 +148,23 @@ def test_find_weights_by_tag_by_default_and_by_others_names() -> None:
 
 
 def test_unknown_weights_are_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="There is no weights 'swls' in the table for resnet50; the nearest are swsl"):
+    with pytest.raises(UsageError, match="There is no tag 'swls' in the table for resnet50; the nearest are swsl"):
         find_weights("resnet50", "swls")
     with pytest.raises(
-        UsageError, match=r"There is no weights 'resnet50\.a7_in1k'; the nearest are resnet50"
+        UsageError, match=r"There is no tag 'a7_in1k' in the table for resnet50; the nearest "
     ) as caught:
         find_weights("resnet50.a7_in1k")
     assert str(caught.value).count(",") == 2
-    with pytest.raises(UsageError, match="no weights 'skresnet50'"):
-        create_model("skresnet50", pretrained=True)
+    with pytest.raises(UsageError, match="There is no design 'resnet50_a7'; the nearest are resnet50_"):
+        find_weights("resnet50_a7")
+
+
+@pytest.mark.parametrize("name", ["skresnet50", "skresnet18.ra_in1k", "resnext38_24x10d"])
+def test_a_design_without_weights_is_said_to_be_one(name: str) -> None:
+    design = name.partition(".")[0]
+    remedy = rf"give a file of them with --design {design}, in Python load\(FILE, design='{design}'\)\.$"
+    with pytest.raises(UsageError, match=f"The table has no weights of the design {design}; {remedy}"):
+        create_model(name, pretrained=True)
 
 
 def put(folder: Path, monkeypatch: pytest.MonkeyPatch, state: object, *, lie: bool = False, note: str = "") -> Weights:

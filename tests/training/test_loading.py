@@ -130,7 +130,7 @@ def test_a_file_nobody_published_is_shown_pictures_as_usual_and_says_so(
 
 @pytest.mark.parametrize(
     ("name", "view"),
-    [("resnet26", View(resolution=224, resize=256)), ("resnext29_1x8d_cifar", View(resolution=32, resize=32))],
+    [("resnet200", View(resolution=224, resize=256)), ("resnext29_1x8d_cifar", View(resolution=32, resize=32))],
 )
 def test_a_design_without_published_weights_has_the_usual_view(tmp_path: Path, name: str, view: View) -> None:
     model = load(foreign(tmp_path / "own.pth", state_of(name, 3)))
@@ -224,8 +224,14 @@ def test_p24_terms_stay_with_tensors_that_are_made_another_net(
     [
         ({"design": "resnet50"}, "has a design of its own, which is not resnet50"),
         ({"design": "resnet5O"}, "no design 'resnet5O'; the nearest"),
-        ({"classes": ("kite", "owl")}, "has classes of its own"),
-        ({"num_classes": 10}, "has classes of its own"),
+        (
+            {"classes": ("kite", "owl")},
+            r"has classes of its own; leave those that you gave \(classes, --classes\) away",
+        ),
+        (
+            {"num_classes": 10},
+            r"has classes of its own; create_model\('resnet18_swsl', pretrained=True, num_classes=10\) makes a new",
+        ),
     ],
 )
 def test_what_contradicts_published_weights_is_refused_before_they_are_fetched(
@@ -252,6 +258,40 @@ def test_m15_weights_of_another_depth_width_or_lineage_are_refused(tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_without_counters_is_refused_as_any_other_and_called_by_its_name(real_data: Path) -> None:
+    """akamaster's shortcuts have no weights, those of the asked design have, and counters too."""
+    path = real_data / "weights" / "resnet20-12fca82f.th"
+    with pytest.raises(
+        TagwiseError, match=r"resnet20-12fca82f\.th \(akamaster\) do not fit resnet20_cifar_b: .*nearer is"
+    ) as fault:
+        load(path, design="resnet20_cifar_b")
+    assert "num_batches" not in str(fault.value)
+
+
+def test_a_path_that_is_not_there_is_no_misspelt_name(tmp_path: Path) -> None:
+    foreign(tmp_path / "own.pth", {})
+    for name in ("owm.pth", "owns"):
+        with pytest.raises(UsageError, match=f"no file or folder '{name}' in {tmp_path}; the nearest is own"):
+            load(tmp_path / name)
+    with pytest.raises(UsageError, match=r"no file or folder 'none\.safetensors' in nowhere; there are none"):
+        load("nowhere/none.safetensors")
+    with pytest.raises(UsageError, match=r"no file or folder 'resnet18\.pth' in \.; "):
+        load("resnet18.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("skresnet50", "The table has no weights of the design skresnet50; give a file of them with --design"),
+        ("resnet50.a7_in1k", "There is no tag 'a7_in1k' in the table for resnet50"),
+        ("resnet20", "a net for pictures of 32 pixels; its name here is resnet20_cifar"),
+    ],
+)
+def test_what_is_nearly_the_name_of_weights_is_told_what_is_missing(name: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        load(name)
+
+
 def test_m24_filters_for_other_channels_are_refused_not_guessed(tmp_path: Path) -> None:
     state = state_of(SMALL)
     state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
@@ -270,9 +310,12 @@ def test_what_has_a_design_and_classes_of_its_own_takes_no_others(tmp_path: Path
     save_model(path, build(DESIGN, num_classes=2), ModelFacts(design=DESIGN, view=VIEW, classes=("kite", "owl")))
     with pytest.raises(UsageError, match="has a design of its own, which is not resnet50"):
         load(path, design="resnet50")
-    given: tuple[dict[str, Any], ...] = ({"classes": ("a", "b")}, {"num_classes": 2})
-    for words in given:
-        with pytest.raises(UsageError, match="has classes of its own"):
+    given: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"classes": ("a", "b")}, "leave those that you gave"),
+        ({"num_classes": 2}, r"net\.reset_classifier\(2\) of the loaded model makes a new"),
+    )
+    for words, remedy in given:
+        with pytest.raises(UsageError, match=f"has classes of its own; {remedy}"):
             load(path, **words)
 
 

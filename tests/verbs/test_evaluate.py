@@ -246,13 +246,13 @@ BAD: dict[str, tuple[Words, int, str]] = {
     "classes for published weights, before any download": (
         lambda at: ("--model", "resnet18_swsl", "--classes", lines(at, "kite", "owl")),
         2,
-        "resnet18_swsl has classes of its own; leave those that you gave away.",
+        "resnet18_swsl has classes of its own; leave those that you gave (classes, --classes) away.",
     ),
     "no thread": (lambda _: ("--model", "resnet18_swsl", "--workers", "0"), 2, "--workers is 1 thread or more, not 0"),
     "no list of classes": (
         lambda at: ("--model", write_weights(at / "w.th"), "--classes", at / "none.txt"),
         2,
-        "--classes",
+        "none.txt cannot be read as text: No such file or directory; give one with an item a line.",
     ),
     "an unknown name": (lambda _: ("--model", "resnext101_32x8d_wls"), 2, "resnext101_32x8d_wsl"),
     "an unknown design": (

@@ -45,7 +45,8 @@ def test_costs_are_of_the_weights_own_view() -> None:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("resnet26", ["resnet26"]),
+        ("resnet26", ["resnet26_bt"]),
+        ("skresnet50", ["skresnet50"]),
         ("ig_resnext101_32x8d", ["resnext101_32x8d_wsl"]),
         ("RESNEXT101_32x8d.fb_wsl_ig1b_ft_in1k", ["resnext101_32x8d_wsl"]),
         ("wsl", [f"resnext101_32x{width}d_wsl" for width in (8, 16, 32, 48)]),

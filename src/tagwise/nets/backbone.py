@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from tagwise.base.views import View
 from tagwise.nets.blocks import Basic, BlockPlace, Bottleneck, PreActivation, last_norm
 from tagwise.nets.design import Design
 from tagwise.nets.norms import PooledNorm
+
+DEFAULT_VIEW = View(resolution=224, resize=256)
+"""Of nets without published weights."""
 
 
 class Backbone(nn.Module):
@@ -30,8 +34,8 @@ class Backbone(nn.Module):
 
     def __init__(self, design: Design, in_chans: int) -> None:
         super().__init__()
-        if in_chans < 1:
-            raise UsageError(f"A net has at least 1 input channel, not {in_chans}.")
+        if not isinstance(in_chans, SupportsIndex) or in_chans < 1:
+            raise UsageError(f"A net has at least 1 input channel, not {in_chans!r}.")
         self.design = design
         self.channels = design.channels
         self.strides = design.reductions[1:]
@@ -47,6 +51,13 @@ class Backbone(nn.Module):
             self.norm = nn.BatchNorm2d(design.channels[-1])
             self.act = nn.ReLU(inplace=True)
 
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """Its view under timm's keys, where ``timm.data.resolve_data_config({}, model=net)`` looks for it."""
+        return timm_config(self.view)
+
+    default_cfg = pretrained_cfg
+
     def stages(self) -> list[nn.Module]:
         """The stages, ``layer1`` first; each is a sequence of blocks."""
         return [stage for name, stage in self.named_children() if name.startswith("layer")]
@@ -61,7 +72,7 @@ class Backbone(nn.Module):
     def _maps(self, images_BCHW: Tensor) -> list[Tensor]:
         """The maps of the stem, before its pool, and of every stage."""
         if self.training and images_BCHW.shape[0] == 1:
-            self._refuse_one_picture()
+            self._refuse_one_picture(images_BCHW)
         maps_BCHW = self.conv1(images_BCHW)
         if not self.design.preactivation:
             maps_BCHW = self.act1(self.bn1(maps_BCHW))
@@ -95,12 +106,38 @@ class Backbone(nn.Module):
                 for block in stage.children():
                     nn.init.zeros_(last_norm(block).weight)
 
-    def _refuse_one_picture(self) -> None:
+    def _refuse_one_picture(self, images_BCHW: Tensor) -> None:
         if any(isinstance(module, PooledNorm) and module.training for module in self.modules()):
             raise UsageError(
                 "This net's attention normalises pooled vectors over the batch and cannot train on one picture; "
                 'give --batch at least 2 a rank, or build the net with attention_norm="frozen".'
             )
+        one_pixel = self.design.reductions[len(self.stages())]
+        if self.design.stem_pool == "ceil":  # Caffe's pool rounds odd sides down, the others up
+            one_pixel += self.design.stem_stride
+        if max(images_BCHW.shape[2:]) <= one_pixel and any(norm.training for norm in self._last_norms()):
+            raise UsageError(
+                "This net's last maps of so small a picture are single pixels, and its norms cannot train on one; "
+                f"give --batch at least 2 a rank, pictures above {one_pixel} pixels, or freeze the norms."
+            )
+
+    def _last_norms(self) -> list[nn.Module]:
+        """Those that see the last maps, without synchronised ones, which see other processes' too."""
+        last = [module for name, module in self.named_children() if name in ("norm", f"layer{len(self.stages())}")]
+        return [norm for module in last for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)]
+
+
+def timm_config(view: View | None) -> dict[str, Any]:
+    """A view under timm's keys; without one that of nets without published weights."""
+    view = view or DEFAULT_VIEW
+    return {
+        "input_size": (3, view.resolution, view.resolution),
+        "interpolation": view.interpolation,
+        "mean": view.mean,
+        "std": view.std,
+        "crop_pct": view.crop_fraction * view.resolution / view.resize,
+        "crop_mode": "border" if view.fit == "pad" else "center",
+    }
 
 
 def _stem(design: Design, in_channels: int) -> nn.Module:

@@ -12,11 +12,10 @@ from importlib.resources import files
 
 from tagwise.nets.cost import Costs, Macs, count_costs
 from tagwise.nets.designs import DESIGNS, find_design
+from tagwise.nets.label_sets import class_names
 from tagwise.nets.weights import WEIGHTS
 
 COLUMNS = ("design", "resolution", "classes", "parameters", "macs", "attention_macs", "activations")
-CLASSES = {"imagenet1k": 1000, "cifar10": 10}
-"""How many classes a label set has."""
 
 Sight = tuple[str, int, int]
 """A design's name, the side of its pictures in pixels, and the number of its classes."""
@@ -33,13 +32,13 @@ def costs_of(name: str, resolution: int, num_classes: int) -> Costs:
 
 
 def usual_sight(name: str) -> Sight:
-    """At which size a design is compared: 32 pixels and ten classes for the small forms, else ImageNet's."""
-    return (name, 32, CLASSES["cifar10"]) if "_cifar" in name or "_small" in name else (name, 224, 1000)
+    """At which size a design is compared: 32 pixels and ten classes if its stem keeps them all, else ImageNet's."""
+    return (name, 32, 10) if find_design(name).stem_pool is None else (name, 224, 1000)
 
 
 def sights() -> list[Sight]:
     """Every design at its usual size, then at the sizes of its published weights; none twice."""
-    published = ((row.design, row.view.resolution, CLASSES[row.label_set]) for row in WEIGHTS)
+    published = ((row.design, row.view.resolution, len(class_names(row.label_set))) for row in WEIGHTS)
     return list(dict.fromkeys([*map(usual_sight, DESIGNS), *published]))
 
 

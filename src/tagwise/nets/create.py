@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -12,13 +12,11 @@ from torch import Tensor
 from tagwise.base.errors import TagwiseError, UsageError, unknown
 from tagwise.base.progress import say
 from tagwise.base.views import View
-from tagwise.nets.backbone import Backbone
+from tagwise.nets.backbone import Backbone, timm_config
 from tagwise.nets.design import Design
 from tagwise.nets.designs import find_design
 from tagwise.nets.grammar import FeatureNet, ResidualNet, build
 from tagwise.nets.weights import Weights, find_weights, load_weights
-
-N = TypeVar("N", bound=Backbone)
 
 _SAME_FUNCTION = {
     *("dilation_rule", "attention_norm", "zero_init_last"),
@@ -27,8 +25,6 @@ _SAME_FUNCTION = {
 """Settings with which a net evaluates published weights as they were meant; dilations go with ``output_stride``."""
 _TIMMS_WORDS = {"drop_rate": "dropout", "drop_path_rate": "stochastic_depth"}
 """For our settings."""
-DEFAULT_VIEW = View(resolution=224, resize=256)
-"""Of nets without published weights."""
 
 
 @overload
@@ -62,7 +58,7 @@ def create_model(
 
     Args:
         name_or_design: A name of the table or of the grammar, another library's name, or a design. A timm
-            tag has to be one of the table even where no weights are asked for.
+            tag that the table lacks builds its net all the same, and is refused with ``pretrained=True``.
         pretrained: True for the weights that the name says, else the design's first in the table
             that allows commercial use; a tag such as ``"wsl"`` or ``"imagenet1k_v1"`` for those; None
             or False for none.
@@ -85,27 +81,45 @@ def create_model(
     design = _changed(design, {**settings, **({} if output_stride is None else {"output_stride": output_stride})})
     if out_indices is not None and not features_only:
         raise UsageError("out_indices choose maps; give features_only=True too.")
+    if not isinstance(pretrained, str | bool | None):
+        raise UsageError(f"pretrained is True, False or a tag such as 'wsl', not {pretrained!r}.")
     if not pretrained:
-        if features_only:
-            return FeatureNet(design, in_chans, out_indices)
-        return build(design, num_classes=1000 if num_classes is None else num_classes, in_chans=in_chans)
-    if isinstance(name_or_design, Design):
-        raise UsageError("Weights are published for names, not for a Design; give its name, or pretrained=None.")
-    row = find_weights(name_or_design, None if pretrained is True else pretrained)
+        return _made(design, num_classes, in_chans, features_only, out_indices)
+    row = _asked(name_or_design, None if pretrained is True else pretrained)
     if others := settings.keys() - _SAME_FUNCTION:
         raise UsageError(
             f"{row.name} would compute something else with another {min(others)}; leave it away, or pretrained."
         )
-    state = _fitted(load_weights(row), row, in_chans)
-    with torch.device("meta"):
-        if features_only:
-            return _fill(FeatureNet(design, in_chans, out_indices), state, row)
-        model = _fill(build(design, num_classes=len(state["fc.weight"]), in_chans=in_chans), state, row)
-    if num_classes is not None and num_classes != model.num_classes:
+    with torch.device("meta"):  # before the download, so that what cannot be built is refused first
+        model = _made(design, num_classes, in_chans, features_only, out_indices)
+    _fill(model, row, in_chans)
+    if isinstance(model, ResidualNet) and num_classes not in (None, model.num_classes):
         model.reset_classifier(num_classes)
         if num_classes:
             say(f"The classifier over {num_classes} classes is new; {row.name} knows {row.label_set}.")
     return model
+
+
+def _made(
+    design: Design,
+    num_classes: int | None,
+    in_chans: int,
+    features_only: bool,
+    out_indices: int | Sequence[int] | None,
+) -> ResidualNet | FeatureNet:
+    if features_only:
+        return FeatureNet(design, in_chans, out_indices)
+    return build(design, num_classes=1000 if num_classes is None else num_classes, in_chans=in_chans)
+
+
+def _asked(name: str | Design, tag: str | None) -> Weights:
+    """The row of a name and a tag, which may not name different weights."""
+    if isinstance(name, Design):
+        raise UsageError("Weights are published for names, not for a Design; give its name, or pretrained=None.")
+    row = find_weights(name, tag)
+    if name != row.design and (own := find_weights(name, None)) != row:
+        raise UsageError(f"{name} names the weights {own.name} and pretrained={tag!r} {row.name}; give one of the two.")
+    return row
 
 
 def resolve_data_config(
@@ -124,28 +138,22 @@ def resolve_data_config(
     changes, shown = (args, model) if isinstance(args, Mapping) else ({}, args)
     if shown is None or (shown is args and model is not None):
         raise UsageError("A data config is of one net or view: resolve_data_config(net), or ({}, model=net).")
-    config = _config(shown if isinstance(shown, View) else shown.view or DEFAULT_VIEW)
+    config = timm_config(shown if isinstance(shown, View) else shown.view)
     for key in changes:
         if key not in config:
             raise unknown("key", key, config, "a data config")
     return {**config, **changes}
 
 
-def _config(view: View) -> dict[str, Any]:
-    return {
-        "input_size": (3, view.resolution, view.resolution),
-        "interpolation": view.interpolation,
-        "mean": view.mean,
-        "std": view.std,
-        "crop_pct": view.crop_fraction * view.resolution / view.resize,
-        "crop_mode": "border" if view.fit == "pad" else "center",
-    }
-
-
 def _in_our_words(settings: dict[str, Any]) -> dict[str, Any]:
     for theirs, ours in _TIMMS_WORDS.items():
         if theirs in settings and ours in settings:
             raise UsageError(f"{theirs} is timm's word for {ours}; give one of the two.")
+    if "replace_stride_with_dilation" in settings:
+        raise UsageError(
+            "replace_stride_with_dilation is torchvision's word; give output_stride=16 for [False, False, True], "
+            "output_stride=8 for [False, True, True]."
+        )
     return {_TIMMS_WORDS.get(name, name): value for name, value in settings.items()}
 
 
@@ -171,13 +179,16 @@ def _fitted(state: dict[str, Tensor], row: Weights, in_chans: int) -> dict[str, 
     return {**state, key: fitted}
 
 
-def _fill(model: N, state: dict[str, Tensor], row: Weights) -> N:
-    """The model, made without memory, takes over the loaded tensors."""
+def _fill(model: ResidualNet | FeatureNet, row: Weights, in_chans: int) -> None:
+    """The model, made without memory, takes over the row's tensors and view."""
+    state = _fitted(load_weights(row), row, in_chans)
     if isinstance(model, FeatureNet):
         state = {key: state[key] for key in model.state_dict() if key in state}
+    else:
+        with torch.device("meta"):
+            model.reset_classifier(len(state["fc.weight"]))
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise TagwiseError(f"The file of {row.name} does not fit its design: {error}.") from error
     model.view = row.view
-    return model

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate, pairwise
 from operator import mul
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tagwise.base.errors import UsageError
+
+_MOST_BLOCKS = 1000
+"""Of a stage; ResNet-1202 has 200."""
+_MOST_CHANNELS = 2**16
+"""Of any layer; ResNeXt-101 32x48d has 12,288."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +133,12 @@ def _totals(design: Design) -> tuple[int, ...]:
 
 
 def _faults(design: Design) -> Iterator[str]:
+    yield from _type_faults(design)
     yield from _size_faults(design)
     if design.block == "basic":
         yield from _basic_faults(design)
     if design.attention is not None:
+        yield from _type_faults(design.attention, "attention.")
         yield from _attention_faults(design, design.attention)
     if design.preactivation and design.stride_at.startswith("avd"):
         yield "pre-activation blocks stride in a convolution, so stride_at is 3x3 or 1x1"
@@ -139,6 +146,29 @@ def _faults(design: Design) -> Iterator[str]:
         yield "DropBlock stands behind norms, so drop_block is 0 in pre-activation nets"
     yield from _shortcut_faults(design)
     yield from _dilation_faults(design)
+
+
+def _type_faults(settings: Design | Attention, place: str = "") -> Iterator[str]:
+    """Files are checked when they are read; a word mistyped in Python would build another net unnoticed."""
+    kinds = _KINDS[type(settings)]
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if not _is_of(value, kinds[field.name]):
+            yield f"{place}{field.name} is {str(field.type).replace('Literal', 'one of ')}, not {value!r}"
+
+
+_KINDS = {kind: get_type_hints(kind) for kind in (Design, Attention)}
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    choices = get_args(kind)
+    if get_origin(kind) is Literal:
+        return value in choices
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_of(each, choices[0]) for each in value)
+    if choices:
+        return any(_is_of(value, choice) for choice in choices)
+    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def _shortcut_faults(design: Design) -> Iterator[str]:
@@ -164,6 +194,10 @@ def _size_faults(design: Design) -> Iterator[str]:
     sizes = (*design.depths, *design.planes, *design.strides, *design.stem_widths, design.stem_stride)
     if not design.stem_widths or min(*sizes, design.cardinality, design.reduce_first) < 1:
         yield "every count, width and stride is at least 1"
+    if max(design.depths) > _MOST_BLOCKS:
+        yield f"a stage has at most {_MOST_BLOCKS:,} blocks, not {max(design.depths):,}"
+    if max(*sizes, design.stem_kernel, *design.channels, *design.widths) > _MOST_CHANNELS:
+        yield f"no width, kernel or stride is above {_MOST_CHANNELS:,}"
     if design.stem_kernel % 2 == 0:
         yield f"stem_kernel is odd, not {design.stem_kernel}"
     if min(design.widths) < design.cardinality:
@@ -184,6 +218,8 @@ def _basic_faults(design: Design) -> Iterator[str]:
 
 
 def _attention_faults(design: Design, attention: Attention) -> Iterator[str]:
+    if min(attention.reduction, attention.min_channels) < 1:
+        yield "the attention's reduction and min_channels are at least 1"
     if design.preactivation and attention.kind != "se":
         yield "pre-activation blocks take squeeze-and-excitation or no attention"
     if attention.kind == "split":

@@ -40,6 +40,8 @@ _DEPTHS = {
 }
 _CIFAR_BOTTLENECKS = (164, 1001)
 """Depths of He et al. 2016b; its ResNet-110 has basic blocks, as that of He et al. 2016."""
+_CIFARS = re.compile(r"((?:plain(?!\d+_)|resnet)(?:20|32|44|56|110|164|1001|1202)|resnext29_\d+x\d+d)(_preact)?")
+"""Names that the papers give to nets for pictures of 32 pixels alone; some depths would fit four stages too."""
 _DEEP = {"c": (32, 32, 64), "d": (32, 32, 64), "e": (64, 64, 128), "s": (64, 64, 128), "t": (24, 32, 64)}
 
 
@@ -49,8 +51,8 @@ def find_design(name: str) -> Design:
     A timm tag names weights, not a design: ``resnext101_32x8d.fb_wsl_ig1b_ft_in1k`` is a ``resnext101_32x8d``.
 
     Raises:
-        UsageError: There is no such design, or no such weights of it (the nearest names are given), or the
-            depth fits no stages.
+        UsageError: There is no such design (the nearest names are given), or the depth fits no stages, or
+            is one of the nets for pictures of 32 pixels, whose names have ``_cifar``.
     """
     canonical = canonical_name(name)
     return DESIGNS[canonical] if canonical in DESIGNS else _parse(canonical)
@@ -59,17 +61,10 @@ def find_design(name: str) -> Design:
 def canonical_name(name: str) -> str:
     """Our spelling of a design's name: ``ig_resnext101_32x48d`` is ``resnext101_32x48d``.
 
-    Raises:
-        UsageError: There are no weights of the name's tag.
+    A tag, whether the table has its weights or not, is left away.
     """
-    bare, dot, _ = name.partition(".")
-    canonical = ALIASES.get(bare, bare)
-    if dot:
-        tagged = {alias: row.design for row in WEIGHTS for alias in row.aliases if "." in alias}
-        if name.lower() not in tagged:
-            own = [alias for alias, design in tagged.items() if design == canonical]
-            raise unknown("weights", name, own or tagged)
-    return canonical
+    bare = name.partition(".")[0]
+    return ALIASES.get(bare, bare)
 
 
 def list_models(
@@ -100,6 +95,9 @@ def _fit(names: Sequence[str], patterns: str | Sequence[str]) -> bool:
 
 
 def _parse(name: str) -> Design:
+    if cifar := _CIFARS.fullmatch(name):
+        small = f"{cifar[1]}_cifar{cifar[2] or ''}"
+        raise UsageError(f"There is no design {name!r}, a net for pictures of 32 pixels; its name here is {small}.")
     match = _NAME.fullmatch(name)
     if match is None or not _is_sentence(words := match.groupdict("")):
         raise unknown("design", name, [*DESIGNS, *ALIASES])

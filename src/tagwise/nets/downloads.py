@@ -72,7 +72,7 @@ def fetch(url: str, sha256_prefix: str, *, name: str, check: Callable[[Path], ob
     try:
         if path.is_file():
             return _proved(file, path, "remove it to have it downloaded again")
-        if mirror and not mirror.startswith(("http://", "https://")):
+        if mirror and not mirror.lower().startswith(("http://", "https://")):
             return _from_folder(file, _as_folder(mirror) / path.name)
         if os.environ.get("TAGWISE_OFFLINE", "0") not in ("", "0"):
             raise TagwiseError(

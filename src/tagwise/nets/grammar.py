@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,8 +68,14 @@ class ResidualNet(Backbone):
         """``fc``."""
         return self.fc
 
-    def reset_classifier(self, num_classes: int) -> None:
-        """Gives the net a fresh classifier, on the device and of the type of its filters; 0 classes take it away."""
+    def reset_classifier(self, num_classes: int, global_pool: str = "avg") -> None:
+        """Gives the net a fresh classifier, on the device and of the type of its filters; 0 classes take it away.
+
+        Raises:
+            UsageError: There are fewer than 0 classes, or a pool is asked for that is not the mean, ``"avg"``.
+        """
+        if global_pool != "avg":
+            raise UsageError(f"Nets pool their last maps by the mean, 'avg', not {global_pool!r}; leave it away.")
         self.fc = new_classifier(self.num_features, num_classes).to(next(self.parameters()))
 
 
@@ -187,7 +193,7 @@ def new_classifier(features: int, num_classes: int) -> nn.Linear:
     Raises:
         UsageError: There are fewer than 0 classes.
     """
-    if num_classes < 0:
-        raise UsageError(f"A net has 1 class or more, or 0 for none, not {num_classes}.")
+    if not isinstance(num_classes, SupportsIndex) or num_classes < 0:
+        raise UsageError(f"A net has 1 class or more, or 0 for none, not {num_classes!r}.")
     # Typed as what all nets with classes have; the identity has no weight and no out_features.
     return nn.Linear(features, num_classes) if num_classes else cast("nn.Linear", nn.Identity())

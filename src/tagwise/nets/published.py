@@ -8,7 +8,8 @@ Cadene/pretrained-models.pytorch and akamaster/pytorch_resnet_cifar10; timm's re
 Absent, as no design of ours computes what they do: fb.resnet.torch's resnet-50.t7 (norm after the addition)
 and resnet-200.t7 (full pre-activation), Cadene's cafferesnet101 (BGR 0..255, Caffe's pool), and the ResNeSt
 backbones made for detectors (no classifier, no accuracy). Absent, as they are no files of tensors we read or
-have no published hash: SENet's Caffe models, Gluon's ``.params``, and what timm keeps only on its hub.
+have no published hash: SENet's Caffe models, Gluon's ``.params``, and what timm's configurations have on its
+hub alone (the selective kernels, ``ra4_e3600``).
 """
 
 from __future__ import annotations

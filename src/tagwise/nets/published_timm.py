@@ -40,8 +40,12 @@ def _strikes_back(design: str, tag: str, digest: str, top1: float, top5: float) 
 
 
 def _ra2(design: str, digest: str, top1: float, top5: float, size: int, crop_pct: float) -> Weights:
-    scores = by_timm(timm_view(size, crop_pct, "bicubic"), top1, top5)
-    return _trained(design, "ra2", f"v0.1-weights/{design}_ra2-{digest}", scores)
+    return _other(design, "ra2", f"v0.1-weights/{design}_ra2-{digest}", top1, top5, crop_pct, size)
+
+
+def _other(design: str, tag: str, file: str, top1: float, top5: float, crop_pct: float, size: int = 224) -> Weights:
+    """Of further recipes, by the file's path under timm's releases."""
+    return _trained(design, tag, file, by_timm(timm_view(size, crop_pct, "bicubic"), top1, top5))
 
 
 def _legacy(
@@ -137,5 +141,28 @@ TIMM_WEIGHTS: tuple[Weights, ...] = (
     _gluon("senet154", "70a1a3c0", 81.258, 95.358),
     _gluon_resnest(14, "9c8fe254", 75.516, 92.512),
     _gluon_resnest(26, "50eb607c", 78.476, 94.300),
+    _other("resnet26", "bt", "v0.1-weights/resnet26-9aa10e23", 75.298, 92.578, 0.875),
+    _other("resnet26d", "bt", "v0.1-weights/resnet26d-69e92c46", 76.698, 93.156, 0.875),
+    _other("resnet34", "bt", "v0.1-weights/resnet34-43635321", 75.176, 92.166, 0.875),
+    _other("resnet50", "a1h", "v0.1-rsb-weights/resnet50_a1h2_176-001a1197", 79.264, 94.498, 0.9, size=176),
+    _other("resnet50", "am", "v0.1-weights/resnet50_am-6c502b37", 79.004, 94.392, 0.875),
+    _other("resnet50", "b1k", "v0.1-rsb-weights/resnet50_b1k-532a802a", 79.564, 94.622, 0.95),
+    _other("resnet50", "b2k", "v0.1-rsb-weights/resnet50_b2k-1ba180c1", 79.388, 94.580, 0.95),
+    _other("resnet50", "bt", "v0.1-weights/rw_resnet50-86acaeed", 78.444, 94.274, 0.875),
+    _other("resnet50", "c1", "v0.1-rsb-weights/resnet50_c1-5ba5e060", 79.766, 94.954, 0.95),
+    _other("resnet50", "c2", "v0.1-rsb-weights/resnet50_c2-d01e05b2", 79.868, 94.862, 0.95),
+    _other("resnet50", "d", "v0.1-rsb-weights/resnet50_d-f39db8af", 79.904, 94.666, 0.95),
+    _other("resnet50", "ra", "v0.1-weights/resnet50_ra-85ebb6e5", 78.820, 94.314, 0.875),
+    _other("resnet50", "ram", "v0.1-weights/resnet50_ram-a26f946b", 79.034, 94.386, 0.875),
+    _other("resnet101", "a1h", "v0.1-rsb-weights/resnet101_a1h-36d3f2aa", 81.950, 95.760, 0.95),
+    _other("resnet152", "a1h", "v0.1-rsb-weights/resnet152_a1h-dc400468", 82.818, 96.124, 0.95),
+    _other("resnext50_32x4d", "a1h", "v0.1-rsb-weights/resnext50_32x4d_a1h-0146ab0a", 81.140, 95.320, 0.95),
+    _other("resnext50_32x4d", "ra", "v0.1-weights/resnext50_32x4d_ra-d733960d", 79.800, 94.608, 0.875),
+    _other("resnext50d_32x4d", "bt", "v0.1-weights/resnext50d_32x4d-103e99f8", 79.672, 94.878, 0.875),
+    _other("resnext101_64x4d", "c1", "v0.1-tpu-weights/resnext101_64x4d_c-0d0e0cc0", 82.446, 95.920, 0.95),
+    _other("seresnet50", "ra2", "v0.1-weights/seresnet50_ra_224-8efdb4bb", 80.260, 95.068, 0.875),
+    _other("seresnext50_32x4d", "racm", "v0.1-weights/seresnext50_32x4d_racm-a304a460", 81.268, 95.624, 0.875),
+    _other("seresnext101_32x8d", "ah", "v0.1-tpu-weights/seresnext101_32x8d_ah-e6bc4c0a", 83.618, 96.412, 0.95),
+    _other("wide_resnet50_2", "racm", "v0.1-weights/wide_resnet50_racm-8234f177", 81.466, 95.544, 0.875),
 )
 """A design's first row comes before its others."""

@@ -6,7 +6,7 @@ import functools
 
 from torch import Tensor
 
-from tagwise.base.errors import unknown
+from tagwise.base.errors import UsageError, unknown
 from tagwise.base.progress import say
 from tagwise.nets.designs import canonical_name, find_design
 from tagwise.nets.downloads import fetch
@@ -34,20 +34,24 @@ def find_weights(name: str, tag: str | None = None) -> Weights:
             table counts that allows commercial use, if one does.
 
     Raises:
-        UsageError: The design has no such weights; the nearest are named.
+        UsageError: The design has no such weights (the nearest are named) or none in the table.
     """
-    rows = [row for row in WEIGHTS if row.design == canonical_name(name)]
-    if tag is not None:
-        for row in rows:
-            if tag.lower() in (row.tag, row.name, *row.aliases, *(alias.partition(".")[2] for alias in row.aliases)):
+    design = canonical_name(name)
+    rows = [row for row in WEIGHTS if row.design == design]
+    if not rows:
+        find_design(design)  # what is no design is refused as such
+        raise UsageError(
+            f"The table has no weights of the design {design}; give a file of them with --design {design}, in Python "
+            f"load(FILE, design={design!r})."
+        )
+    if tag := tag or name.partition(".")[2]:
+        tags = [(row, (row.tag, *(alias.partition(".")[2] for alias in row.aliases if "." in alias))) for row in rows]
+        for row, own in tags:
+            if tag.lower() in (*own, row.name, *row.aliases):
                 return row
-        raise unknown("weights", tag, [row.tag for row in rows], f"the table for {name}")
-    for row in rows:
-        if name.lower() in (row.name, *row.aliases):
-            return row
-    if rows and name == rows[0].design:
-        return next((row for row in rows if row.commercial), rows[0])
-    raise unknown("weights", name, [spelling for row in WEIGHTS for spelling in (row.name, *row.aliases)])
+        raise unknown("tag", tag, [one for _, own in tags for one in own], f"the table for {design}")
+    named = (row for row in rows if name.lower() in (row.name, *row.aliases))
+    return next(named, None) or next((row for row in rows if row.commercial), rows[0])
 
 
 def load_weights(row: Weights) -> dict[str, Tensor]:
@@ -67,7 +71,7 @@ def load_weights(row: Weights) -> dict[str, Tensor]:
     path = fetch(
         row.url, row.sha256_prefix, name=row.name, check=lambda part: to_canonical(read_torch7_state(part), design)
     )
-    return to_canonical(read_state(path), design)
+    return to_canonical(read_state(path), design, where=f"The weights in {path}")
 
 
 def weights_of(sha256: str) -> Weights | None:

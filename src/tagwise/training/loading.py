@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +14,18 @@ from tagwise.base.errors import TagwiseError, UsageError, unknown
 from tagwise.base.files import sha256_of_file
 from tagwise.base.progress import printable, say
 from tagwise.base.views import View
-from tagwise.nets.create import DEFAULT_VIEW, create_model
+from tagwise.nets.backbone import DEFAULT_VIEW
+from tagwise.nets.create import create_model
 from tagwise.nets.design import Design
-from tagwise.nets.designs import find_design, list_models
+from tagwise.nets.designs import DESIGNS, find_design, list_models
 from tagwise.nets.grammar import ResidualNet, build, new_classifier
 from tagwise.nets.label_sets import class_names
 from tagwise.nets.layouts import guess_design, read_state, to_canonical
 from tagwise.nets.weights import WEIGHTS, Weights, find_weights, say_licence, say_terms, weights_of
 from tagwise.training.models import MODEL_FILE, Model, ModelFacts, holds_model, in_dtype, read_model
 
+_PATH = re.compile(r".*[/\\].*|.*\.(safetensors|t7|pth|pt|th|tar|bin|params)")
+"""What is meant as a path and not as a name."""
 _SMALL_VIEW = View(resolution=32, resize=32)
 
 
@@ -63,8 +67,13 @@ def load(
     if path.is_file() and not holds_model(path):
         return _of_others(path, design, classes, num_classes, dtype)
     row = None if path.is_dir() or path.is_file() else _row(str(thing))
-    if classes is not None or num_classes is not None:
-        raise UsageError(f"{thing} has classes of its own; leave those that you gave away.")
+    if classes is not None:
+        raise UsageError(f"{thing} has classes of its own; leave those that you gave (classes, --classes) away.")
+    if num_classes is not None:
+        remedy = f"net.reset_classifier({num_classes}) of the loaded model"
+        if row is not None:
+            remedy = f"create_model({row.name!r}, pretrained=True, num_classes={num_classes})"
+        raise UsageError(f"{thing} has classes of its own; {remedy} makes a new classifier.")
     if row is not None:
         _refuse_other_design(thing, find_design(row.design), design)
         return _published(row, dtype)
@@ -78,13 +87,18 @@ def load(
 
 
 def _row(name: str) -> Weights:
+    if _PATH.fullmatch(name):
+        path = Path(name)
+        raise unknown("file or folder", path.name, sorted(one.name for one in path.parent.glob("*")), str(path.parent))
     try:
-        return find_weights(name)
+        find_design(name)
     except UsageError as error:
-        beside = Path(name).parent
-        folders = [str(run.parent) for run in beside.glob(f"*/{MODEL_FILE}")]
+        if f"{name}_cifar" in DESIGNS:
+            raise
+        folders = [str(run.parent) for run in Path().glob(f"*/{MODEL_FILE}")]
         names = folders + [weights.name for weights in WEIGHTS] + list_models()
         raise unknown("model", name, names, "folders, files or the table of weights") from error
+    return find_weights(name)
 
 
 def _refuse_other_design(thing: str | Path, own: Design, asked: str | None) -> None:
@@ -123,7 +137,8 @@ def _of_others(
     if source is not None and find_design(source.design) != chosen:
         say(f"{path.name} holds {source.name}; as {design} it is another net, of which nothing is published.")
         row = None
-    fitted = to_canonical(state, chosen, num_classes=num_classes, new_classifier=num_classes is not None)
+    new, where = num_classes is not None, f"The weights in {path}"
+    fitted = to_canonical(state, chosen, num_classes=num_classes, new_classifier=new, where=where)
     net = _filled(chosen, {key: in_dtype(tensor, dtype) for key, tensor in fitted.items()}, num_classes, path)
     usual, view = _usual(chosen, path) if row is None else (row.label_set, row.view)
     names = _named(classes, usual, net.fc.out_features, path, published=row is not None)

@@ -71,12 +71,14 @@ class Model:
         A file that is there is replaced.
 
         Raises:
-            UsageError: The net was given a classifier of another size than there are names.
+            UsageError: The net's classifier is gone, or of another size than there are names.
             TagwiseError: The file cannot be written.
         """
-        outputs, names = self.net.fc.out_features, len(self.facts.outputs)
+        outputs, names = self.net.num_classes, len(self.facts.outputs)
         if outputs != names:
-            raise UsageError(f"The net has {outputs:,} outputs and {self.name} {names:,} names of outputs; name each.")
+            raise UsageError(
+                f"The net has {outputs:,} outputs and {self.name} {names:,} names of outputs; give both as many."
+            )
         save_model(Path(path), self.net, self.facts)
 
     def state_dict_for(self, library: Literal["torchvision", "timm"]) -> dict[str, torch.Tensor]:
@@ -86,7 +88,7 @@ class Model:
             library: Nets of Caffe's lineage, such as ``se_resnet50``, are timm's ``legacy_`` models.
 
         Raises:
-            UsageError: The library has no such net.
+            UsageError: There is no such library here, or it has no such net.
         """
         return from_canonical(self.net.state_dict(), self.net.design, library)
 
@@ -131,7 +133,7 @@ def read_model(path: Path, name: str, dtype: torch.dtype | None = None) -> Model
             plain = json.loads((handle.metadata() or {}).get(_METADATA_KEY, "null"))
             tensors = {key: in_dtype(handle.get_tensor(key), dtype) for key in handle.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, OSError, ValueError) as error:
-        raise TagwiseError(f"{path} cannot be read as a model: {error}.") from error
+        raise TagwiseError(f"{path} cannot be read as a model: {error}; fetch it again.") from error
     if plain is None:
         raise UsageError(f"{path} was not written by tagwise: it says nothing of design and labels.")
     facts = settings.from_plain(ModelFacts, plain, str(path))

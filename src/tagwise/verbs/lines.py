@@ -20,5 +20,6 @@ def read_lines(path: str | Path, flag: str) -> list[str]:
     try:
         text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{flag} {path} cannot be read as text: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"{flag} {path} cannot be read as text: {reason}; give one with an item a line.") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

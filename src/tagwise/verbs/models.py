@@ -79,7 +79,7 @@ class ModelsResult:
             rows = [row for row in self.weights if row.label_set == label_set]
             lines += [title, *_fitting(rows, _WEIGHTS_COLUMNS, width), ""] if rows else []
         if self.designs:
-            lines += ["Designs without published weights", *_fitting(self.designs, _DESIGN_COLUMNS, width), ""]
+            lines += ["Designs without weights in this table", *_fitting(self.designs, _DESIGN_COLUMNS, width), ""]
         lines += [f"{row.name}: {row.note}" for row in self.weights if row.note]
         return "\n".join([*lines, *_LEGEND])
 
@@ -146,9 +146,9 @@ def _chosen(pattern: str, names: dict[str, tuple[str, ...]]) -> set[str]:
 
 
 def _weights_facts(row: Weights) -> WeightsFacts:
-    from tagwise.nets.cost_table import CLASSES
+    from tagwise.nets.label_sets import class_names
 
-    costs = _costs(row.name, row.design, row.view.resolution, CLASSES[row.label_set])
+    costs = _costs(row.name, row.design, row.view.resolution, len(class_names(row.label_set)))
     return WeightsFacts(
         **vars(costs),
         label_set=row.label_set,

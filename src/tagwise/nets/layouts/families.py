@@ -36,7 +36,7 @@ class Layout:
     objection: Callable[[Names, Design], str | None] = lambda _names, _design: None
     """Why the same tensors would compute something else in a design; None if they would not."""
 
-    def canonical(self, names: Names) -> dict[str, str]:
+    def canonical(self, names: Names, where: str = "These weights") -> dict[str, str]:
         """The canonical name of each name; what no pattern knows keeps its own.
 
         Raises:
@@ -50,26 +50,30 @@ class Layout:
         by_new: dict[str, str] = {}
         for name, new in renamed.items():
             if new in by_new:
-                raise TagwiseError(f"These weights have {new} twice, as {by_new[new]} and as {name}.")
+                raise TagwiseError(f"{where} have {new} twice, as {by_new[new]} and as {name}.")
             by_new[new] = name
         return renamed
 
 
-def recognise(state: State) -> Layout:
+def recognise(state: State, where: str = "These weights") -> Layout:
     """The layout of a state dict without wrappers. timm's plain nets have torchvision's names.
+
+    Args:
+        state: As ``read_state`` gives it.
+        where: What it is, for the messages.
 
     Raises:
         TagwiseError: The names are of no layout here, or of a net that no design here can hold.
     """
     for evidence, reason in _UNMAPPABLE:
         if found := next((name for name in state if re.fullmatch(evidence, name)), None):
-            raise TagwiseError(f"These weights cannot be taken over: {reason} (the tensor {found}).")
+            raise TagwiseError(f"{where} cannot be taken over: {reason} (the tensor {found}).")
     for layout in LAYOUTS:
         if any(re.match(layout.evidence, name) for name in state):
             return layout
     first = ", ".join(list(state)[:5])
     raise TagwiseError(
-        f"These weights have names of no layout known here ({', '.join(one.name for one in LAYOUTS)}): {first}."
+        f"{where} have names of no layout known here ({', '.join(one.name for one in LAYOUTS)}): {first}."
     )
 
 
@@ -126,13 +130,18 @@ def _akamaster(_names: Names, design: Design) -> str | None:
     return _usual(design)
 
 
-def _excited_renames(names: Names) -> tuple[tuple[str, str], ...]:
-    # With three convolutions in layer0 the stem is deep, and its last norm is the net's bn1.
-    deep = any(re.match(r"layer0\.(conv|bn)[23]\.", name) for name in names)
+def excited_stem(deep: bool) -> dict[str, str]:
+    """Cadene's names of what stands in ``layer0``, with ours; the last norm of a deep stem is the net's bn1."""
+    if not deep:
+        return {"conv1": "conv1", "bn1": "bn1"}
     places = {"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3", "bn2": "conv1.4", "conv3": "conv1.6"}
-    stem = {**places, "bn3": "bn1"} if deep else {"conv1": "conv1", "bn1": "bn1"}
+    return {**places, "bn3": "bn1"}
+
+
+def _excited_renames(names: Names) -> tuple[tuple[str, str], ...]:
+    deep = any(re.match(r"layer0\.(conv|bn)[23]\.", name) for name in names)
     return (
-        *((rf"layer0\.{theirs}\.(\w+)", rf"{ours}.\1") for theirs, ours in stem.items()),
+        *((rf"layer0\.{theirs}\.(\w+)", rf"{ours}.\1") for theirs, ours in excited_stem(deep).items()),
         (r"(layer.*)\.se_module\.(.*)", r"\1.se.\2"),
         *_LAST_LINEAR,
     )

@@ -97,7 +97,7 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise TagwiseError(f"{path} cannot be read as safetensors: {printable(str(error))}.") from error
+        raise TagwiseError(f"{path} cannot be read as safetensors: {printable(str(error))}; fetch it again.") from error
 
 
 def _load_pickle(path: Path) -> Any:
@@ -113,8 +113,14 @@ def _load_pickle(path: Path) -> Any:
                 f"{path} wants {wanted[1]} to run while it is read, which is refused; "
                 "save its state_dict() alone, best as safetensors."
             ) from error
-        reason = printable(str(error).partition(". ")[0]) if isinstance(error, RuntimeError) else "it holds other bytes"
-        raise TagwiseError(f"{path} cannot be read as PyTorch's weights: {reason}.") from error
+        if re.search(r"Unsupported operand 1[45]\d", str(error)):  # what protocols 4 and 5 brought into pickles
+            raise TagwiseError(
+                f"{path} is a pickle of protocol 4 or 5, which cannot be read without running what is in it; "
+                "save its state_dict() alone, best as safetensors."
+            ) from error
+        torn = isinstance(error, RuntimeError)
+        reason = printable(re.split(r"[.;] ", str(error))[0]) if torn else "it holds other bytes"
+        raise TagwiseError(f"{path} cannot be read as PyTorch's weights: {reason}; fetch it again.") from error
 
 
 def _inner(loaded: Any, where: str) -> Mapping[Any, Any]:
@@ -143,7 +149,7 @@ def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         if len(inside) > len(beside) and not inside.keys() & beside.keys():
             _refuse_pixels(parts)
             if parts:
-                say(f"{len(parts)} tensors beside the backbone, such as {next(iter(parts))}, are left aside.")
+                say(f"Tensors beside the backbone, such as {next(iter(parts))}, are left aside: {len(parts)} in all.")
             return inside | beside
     return None
 

@@ -24,7 +24,12 @@ _HEAD = ("fc.weight", "fc.bias")
 
 
 def to_canonical(
-    state: Mapping[str, Tensor], design: Design, *, num_classes: int | None = None, new_classifier: bool = False
+    state: Mapping[str, Tensor],
+    design: Design,
+    *,
+    num_classes: int | None = None,
+    new_classifier: bool = False,
+    where: str = "These weights",
 ) -> dict[str, Tensor]:
     """The state dict under the names, and in the order, of ``build(design)``; tensors are shared, not copied.
 
@@ -38,25 +43,26 @@ def to_canonical(
         num_classes: Outputs that the classifier must have; any number where not given.
         new_classifier: A classifier that is missing, or has other than ``num_classes`` outputs, is
             left out of the result, for the caller to make; otherwise it is refused.
+        where: What they are, for the messages.
 
     Raises:
         TagwiseError: Tensors are missing, left over or of another shape, with the first five of each;
             the classifier has another size; or the same tensors would compute something else here.
     """
-    layout = recognise(state)
+    layout = recognise(state, where)
     if reason := layout.objection(state.keys(), design):
-        raise TagwiseError(f"These weights ({layout.name}) are not equal in {_name(design)}: {reason}.")
-    names = layout.canonical(state.keys())
+        raise TagwiseError(f"{where} ({layout.name}) are not equal in {_name(design)}: {reason}.")
+    names = layout.canonical(state.keys(), where)
     found, expected = _renamed(state, names, layout.biases), dict(_shapes(design))
-    _refuse_folded(found, layout)
-    _settle_classifier(found, expected, num_classes, new_classifier)
-    if not any(name.endswith(_COUNTER) for name in found):
-        found |= {name: torch.tensor(0) for name in expected if name.endswith(_COUNTER)}
+    _refuse_folded(found, layout, where)
+    _settle_classifier(found, expected, num_classes, new_classifier, where)
     theirs = {new: old for old, new in names.items()}
-    if faults := list(_misfits(found, expected, theirs)):
+    if faults := list(_misfits(found, _counted(expected, found), theirs)):
         faults += _nearer(found, layout, design, theirs)
-        raise TagwiseError(f"These weights ({layout.name}) do not fit {_name(design)}: {'; '.join(faults)}.")
-    return {name: found[name] if name.endswith(_COUNTER) else found[name].float() for name in expected}
+        raise TagwiseError(f"{where} ({layout.name}) do not fit {_name(design)}: {'; '.join(faults)}.")
+    return {
+        name: found.get(name, torch.tensor(0)) if name.endswith(_COUNTER) else found[name].float() for name in expected
+    }
 
 
 def guess_design(state: Mapping[str, Tensor], where: str = "These weights") -> str:
@@ -74,8 +80,8 @@ def guess_design(state: Mapping[str, Tensor], where: str = "These weights") -> s
             and compute different things with them.
         TagwiseError: The names are of no layout.
     """
-    layout = recognise(state)
-    names = layout.canonical(state.keys())
+    layout = recognise(state, where)
+    names = layout.canonical(state.keys(), where)
     found = _renamed(state, names, layout.biases)
     fitting = [design for design in _alike(found, layout) if not _count_misfits(found, design)]
     fitting = [design for design in fitting if design.stride_at != "1x1" and design.stem_pool != "ceil"] or fitting
@@ -104,7 +110,7 @@ def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str], biases: bool
     return found
 
 
-def _refuse_folded(found: Mapping[str, Tensor], layout: Layout) -> None:
+def _refuse_folded(found: Mapping[str, Tensor], layout: Layout, where: str) -> None:
     """Backbones from Caffe2 have norms of mean 0 and variance 1, which trained norms never have."""
     stats = {name: tensor for name, tensor in found.items() if name.endswith((".running_mean", ".running_var"))}
     scales = [tensor for name, tensor in found.items() if re.fullmatch(r".*bn\d\.weight", name)]
@@ -116,13 +122,17 @@ def _refuse_folded(found: Mapping[str, Tensor], layout: Layout) -> None:
     )
     if untouched and any(tensor.min() != tensor.max() for tensor in scales):
         raise TagwiseError(
-            f"These weights ({layout.name}) have their norms' statistics folded into scale and shift, as those that "
+            f"{where} ({layout.name}) have their norms' statistics folded into scale and shift, as those that "
             "came from Caffe2: such nets want BGR pixels of 0 to 255, so they would compute something else here."
         )
 
 
 def _settle_classifier(
-    found: dict[str, Tensor], expected: dict[str, torch.Size], num_classes: int | None, new_classifier: bool
+    found: dict[str, Tensor],
+    expected: dict[str, torch.Size],
+    num_classes: int | None,
+    new_classifier: bool,
+    where: str = "",
 ) -> None:
     """Makes the expected classifier that of the weights, or takes it out of both, or refuses."""
     outputs = {name: len(found[name]) for name in _HEAD if name in found and found[name].dim()}
@@ -134,7 +144,7 @@ def _settle_classifier(
         return
     if num_classes is not None and other:
         raise TagwiseError(
-            f"The classifier of these weights has {other[0]} outputs and {num_classes} are asked for; "
+            f"{where} have a classifier of {other[0]} outputs and {num_classes} are asked for; "
             "ask for a new classifier, or for as many as it has."
         )
     # Where the two disagree, each is held against the other, and both stand in the message.
@@ -153,24 +163,26 @@ def _misfits(
     missing = [name for name in expected if name not in found]
     if missing:
         hint = ", and a new classifier was not asked for" if set(missing) == set(_HEAD) else ""
-        yield f"{len(missing):,} tensors are missing ({_first(missing)}){hint}"
+        yield _told(missing, "tensor is missing", "tensors are missing") + hint
     if extra := [theirs[name] for name in found if name not in expected]:
-        yield f"{len(extra):,} are left over ({_first(extra)})"
+        yield _told(extra, "is left over", "are left over")
     both = [(theirs.get(name, name), found[name], expected[name]) for name in expected if name in found]
     if shapes := [
         f"{name} is {list(tensor.shape)}, not {list(shape)}" for name, tensor, shape in both if tensor.shape != shape
     ]:
-        yield f"{len(shapes):,} have another shape ({_first(shapes)})"
+        yield _told(shapes, "has another shape", "have another shape")
     if kinds := [
         f"{name} is {tensor.dtype}" for name, tensor, _ in both if tensor.is_floating_point() == name.endswith(_COUNTER)
     ]:
-        yield f"{len(kinds):,} hold another kind of number ({_first(kinds)})"
+        yield _told(kinds, "holds another kind of number", "hold another kind of number")
     if sick := [name for name, tensor, _ in both if not tensor.is_meta and not bool(tensor.isfinite().all())]:
-        yield f"{len(sick):,} hold numbers that are not finite ({_first(sick)})"
+        yield _told(sick, "holds numbers that are not finite", "hold numbers that are not finite")
 
 
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+def _told(names: Sequence[str], one: str, several: str) -> str:
+    """How many there are, and the first of them."""
+    more = ", ..." if len(names) > _SHOWN else ""
+    return f"{len(names):,} {one if len(names) == 1 else several} ({', '.join(names[:_SHOWN])}{more})"
 
 
 def _nearer(found: Mapping[str, Tensor], layout: Layout, design: Design, theirs: Mapping[str, str]) -> Iterator[str]:
@@ -210,9 +222,14 @@ def _expected(found: Mapping[str, Tensor], design: Design) -> dict[str, torch.Si
     """The shapes of a design; the classifier's outputs are as many as found, and counters only where there are some."""
     expected = dict(_shapes(design))
     _settle_classifier(dict(found), expected, None, new_classifier=True)
-    if not any(name.endswith(_COUNTER) for name in found):
-        expected = {name: shape for name, shape in expected.items() if not name.endswith(_COUNTER)}
-    return expected
+    return _counted(expected, found)
+
+
+def _counted(expected: dict[str, torch.Size], found: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """What is expected of these tensors: old files lack the counters altogether."""
+    if any(name.endswith(_COUNTER) for name in found):
+        return expected
+    return {name: shape for name, shape in expected.items() if not name.endswith(_COUNTER)}
 
 
 def _count_misfits(found: Mapping[str, Tensor], design: Design) -> int:

@@ -9,11 +9,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from tagwise.base.errors import UsageError
+from tagwise.base.errors import UsageError, unknown
 from tagwise.nets.design import Design
+from tagwise.nets.layouts.families import excited_stem
 from tagwise.nets.layouts.fitting import to_canonical
-
-_STEM = {"conv1.0": "conv1", "conv1.1": "bn1", "conv1.3": "conv2", "conv1.4": "bn2", "conv1.6": "conv3", "bn1": "bn3"}
 
 
 def from_canonical(
@@ -24,11 +23,13 @@ def from_canonical(
     Nets of Caffe's lineage go to timm's ``legacy_`` models.
 
     Raises:
-        UsageError: The library has no such net.
+        UsageError: There is no such library here, or it has no such net.
         TagwiseError: The state dict is not the design's.
     """
-    reason = _torchvision_lacks(design) if layout == "torchvision" else _timm_lacks(design)
-    if reason:
+    lacks = {"torchvision": _torchvision_lacks, "timm": _timm_lacks}
+    if layout not in lacks:
+        raise unknown("library", layout, lacks)
+    if reason := lacks[layout](design):
         raise UsageError(f"{layout} cannot hold this net: it has no {reason}.")
     canonical = to_canonical(state, design)
     if layout == "timm" and design.stem_pool == "ceil":
@@ -52,7 +53,7 @@ def _timm_lacks(design: Design) -> str | None:
         return _legacy_lacks(design)
     if attention is not None and attention.rectified:
         return "ReLU before the gate"
-    if attention is not None and any(attention.hidden(width) % 8 for width in _attended(design)):
+    if attention is not None and any(attention.hidden(width) % 8 for width in _gated(design)):
         return "attention with a hidden layer that is no multiple of 8"
     if attention is not None and attention.kind == "split":
         design = replace(design, stride_at="3x3")
@@ -83,15 +84,15 @@ def _both_lack(design: Design, shortcuts: tuple[str, ...]) -> str | None:
     return None if design.shortcut in shortcuts else f"shortcut of the kind {design.shortcut}"
 
 
-def _attended(design: Design) -> tuple[int, ...]:
-    """Channels that the attention sees."""
+def _gated(design: Design) -> tuple[int, ...]:
+    """Channels that the attention weighs."""
     excited = design.attention is not None and design.attention.kind == "se"
     return design.channels if excited or design.block == "basic" else design.widths
 
 
 def _legacy(name: str, deep: bool) -> str:
     stem, _, rest = name.rpartition(".")
-    places = _STEM if deep else {"conv1": "conv1", "bn1": "bn1"}
+    places = {ours: theirs for theirs, ours in excited_stem(deep).items()}
     if stem in places:
         return f"layer0.{places[stem]}.{rest}"
     return re.sub(r"\.se\.", ".se_module.", re.sub(r"^fc\.", "last_linear.", name))
