@@ -23,6 +23,7 @@ from torch import Tensor
 from tagwise.base import rng
 from tagwise.base.errors import Diverged, Interrupted
 from tagwise.base.progress import Ticker, printable, progress, say
+from tagwise.nets.design import Design
 from tagwise.nets.dropblock import set_drop_block
 from tagwise.nets.grammar import ResidualNet
 from tagwise.pixels.augment import augmented, draw_numbers, normalised, picture_seed
@@ -60,6 +61,8 @@ class Job:
     index: EpochIndex
     """Over the rows of ``pictures``."""
     device: torch.device
+    memory_format: torch.memory_format | None = None
+    """Of pictures and filters; None: what nets of this kind mostly like."""
     ranks: Ranks = field(default_factory=Ranks)
     """The processes that share each batch."""
     tag_weights: Tensor | None = None
@@ -122,9 +125,9 @@ def train(job: Job) -> None:
     _Training(job).run()
 
 
-def memory_format(net: ResidualNet) -> torch.memory_format:
+def memory_format(design: Design) -> torch.memory_format:
     """Channels last, but for nets that split channels and weigh them, which it slows by up to a fifth."""
-    attention = net.design.attention
+    attention = design.attention
     split = attention is not None and attention.kind in ("sk", "split")
     return torch.contiguous_format if split else torch.channels_last
 
@@ -134,7 +137,8 @@ class _Training:
 
     def __init__(self, job: Job) -> None:
         self._job, self._plan = job, job.plan
-        self._learner = Learner(job.net.to(job.device), job.plan, job.ranks, job.tag_weights, memory_format(job.net))
+        layout = job.memory_format or memory_format(job.plan.design)
+        self._learner = Learner(job.net.to(job.device), job.plan, job.ranks, job.tag_weights, layout)
         self._stream = PictureStream(job.index, job.plan.seed)
         self._stretch = _Stretch.on(job.device)
         self._best = -1.0

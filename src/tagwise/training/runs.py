@@ -20,6 +20,8 @@ from tagwise.training.ranks import Ranks
 
 PLAN_FILE = "plan.json"
 LOG_FILE = "log.jsonl"
+MACHINE_FILE = "machine.json"
+"""What was found out on the machine where the run began, and holds for all of it."""
 HELD_OUT_FILE = "held_out.jsonl"
 
 

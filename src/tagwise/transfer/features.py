@@ -35,7 +35,7 @@ def _forward(
     view: View,
     device: torch.device,
 ) -> Tensor:
-    net.to(device).to(memory_format=memory_format(net))
+    net.to(device).to(memory_format=memory_format(net.design))
     net.eval()
     with torch.inference_mode():
         parts = [function(batch).float().cpu() for batch in _batches(net, images_NHWC, view, device)]
@@ -46,4 +46,4 @@ def _batches(net: ResidualNet, images_NHWC: NDArray[np.uint8], view: View, devic
     for first in range(0, len(images_NHWC), BATCH):
         images_BHWC = torch.from_numpy(np.array(images_NHWC[first : first + BATCH])).to(device)
         images_BCHW = centred(images_BHWC, view).to(next(net.parameters()).dtype)
-        yield images_BCHW.contiguous(memory_format=memory_format(net))
+        yield images_BCHW.contiguous(memory_format=memory_format(net.design))

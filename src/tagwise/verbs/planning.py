@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from tagwise.pixels.place import Place
     from tagwise.training.models import Model
     from tagwise.training.plans import Plan
+    from tagwise.training.ranks import Ranks
+    from tagwise.training.runs import Run
+
+
+STEPS_WORTH_A_TRIAL = 5_000
+"""A trial of memory formats takes about fifty steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +183,23 @@ def feed_files(
         side=plan.view.resolution,
         workers=workers or os.cpu_count() or 1,
     )
+
+
+def memory_format_of(run: Run, device: torch.device, together: Ranks) -> torch.memory_format:
+    """What the run began with; a run that begins tries both, if it is long enough to repay that."""
+    import torch
+
+    from tagwise.training.estimate import choose_memory_format
+    from tagwise.training.loop import memory_format
+    from tagwise.training.runs import MACHINE_FILE
+
+    with together.first_alone():
+        if together.first and run.read(MACHINE_FILE) is None:
+            long = run.plan.steps >= STEPS_WORTH_A_TRIAL
+            found = choose_memory_format(run.plan, device) if long else memory_format(run.plan.design)
+            run.write(MACHINE_FILE, {"memory_format": str(found).removeprefix("torch.")})
+    layout: torch.memory_format = getattr(torch, run.read(MACHINE_FILE)["memory_format"])
+    return layout
 
 
 def refuse_idle_flags(ranks: int | None, rate: float | None, *, dry_run: bool) -> None:
