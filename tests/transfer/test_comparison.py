@@ -16,6 +16,7 @@ from tagwise.measure.accuracy import mean_class_accuracy
 from tagwise.measure.intervals import wilson
 from tagwise.nets import build
 from tagwise.pixels.augment import Augment
+from tagwise.pixels.place import Place
 from tagwise.training.models import Model, ModelFacts
 from tagwise.training.plans import Plan
 from tagwise.transfer import comparison
@@ -111,7 +112,7 @@ def test_w18_the_test_part_is_opened_once_and_last(
     for name in ("pack_part", "train_classes", "knn_scores", "linear_scores"):
         note(name)
     test = birds.open_test()
-    gone = Part(name="test", paths=tuple(path.with_suffix(".gone") for path in test.paths), truth=test.truth)
+    gone = Part(name="test", places=tuple(Place(f"{place.path}.gone") for place in test.places), truth=test.truth)
     target = Target(birds.name, birds.classes, birds.train, test=gone)
     with pytest.raises(DataRefused, match="24 of 24 pictures of the test part cannot be read"):
         judged(kind, arena_of(target, tmp_path))

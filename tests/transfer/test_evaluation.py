@@ -123,8 +123,8 @@ def test_scores_are_those_of_one_picture_at_a_time(tmp_path: Path, fill: Fill, b
     columns, _ = match_classes(classes, OUTPUTS)
     found = judge_classifier(own, part, columns, CPU, batch=batch, workers=1)
     ranks = []
-    for path, kind in zip(part.paths, part.truth, strict=True):
-        pixels_HWC = torch.from_numpy(fit(decode(path).pixels_HWC, VIEW)[2:18, 2:18]) / 255
+    for place, kind in zip(part.places, part.truth, strict=True):
+        pixels_HWC = torch.from_numpy(fit(decode(place).pixels_HWC, VIEW)[2:18, 2:18]) / 255
         image_BCHW = ((pixels_HWC - torch.tensor(VIEW.mean)) / torch.tensor(VIEW.std)).permute(2, 0, 1)[None].float()
         with torch.inference_mode():
             logits_V = own.net(image_BCHW)[0]

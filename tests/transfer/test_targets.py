@@ -21,7 +21,8 @@ VIEW = View(resolution=8, resize=8)
 
 
 def names_of(part: Part, target: Target) -> list[str]:
-    return [f"{target.classes[kind]}/{path.name}" for path, kind in zip(part.paths, part.truth, strict=True)]
+    pairs = zip(part.places, part.truth, strict=True)
+    return [f"{target.classes[kind]}/{Path(place.path).name}" for place, kind in pairs]
 
 
 def write_table(path: Path, rows: list[tuple[str, str]]) -> Path:
@@ -78,8 +79,8 @@ def test_a_fraction_is_set_aside_from_each_class(tmp_path: Path, fill: Fill) -> 
     test = target.open_test()
     assert np.bincount(test.truth).tolist() == [2, 4]
     assert np.bincount(target.train.truth).tolist() == [3, 6]
-    assert not set(test.paths) & set(target.train.paths)
-    assert len({*test.paths, *target.train.paths}) == 15
+    assert not set(test.places) & set(target.train.places)
+    assert len({*test.places, *target.train.places}) == 15
     again, other = (open_target(tmp_path, test_fraction=0.4, seed=seed) for seed in (0, 1))
     assert again.test_digest == target.test_digest != other.test_digest
 
@@ -254,8 +255,8 @@ def test_w18_the_digest_tells_splits_apart_without_a_look(tmp_path: Path, fill: 
     assert open_target(moved, test_fraction=0.5).test_digest == digest, "the same on every machine"
     test = target.open_test()
     for changed in (
-        Part(name="test", paths=test.paths[:-1], truth=test.truth[:-1]),
-        Part(name="test", paths=test.paths, truth=1 - test.truth),
+        Part(name="test", places=test.places[:-1], truth=test.truth[:-1]),
+        Part(name="test", places=test.places, truth=1 - test.truth),
     ):
         assert changed.digest != digest
 
@@ -370,8 +371,8 @@ def test_few_labels_are_drawn_by_the_seed_and_the_test_stays(tmp_path: Path, fil
     assert few.train.digest == again.train.digest != other.train.digest
     assert few.test_digest == target.test_digest
     assert few.validation is None
-    for path, kind in zip(few.train.paths, few.train.truth, strict=True):
-        assert path.parent.name == few.classes[kind]
+    for place, kind in zip(few.train.places, few.train.truth, strict=True):
+        assert Path(place.path).parent.name == few.classes[kind]
 
 
 def test_few_labels_need_two_a_class_and_as_many_pictures(tmp_path: Path, fill: Fill) -> None:

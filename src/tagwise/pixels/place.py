@@ -54,6 +54,10 @@ class Place:
         """Whether it is an address of another machine."""
         return is_address(self.path)
 
+    def absolute(self) -> Place:
+        """The same from any folder."""
+        return self if self.remote else Place(str(Path(self.path).absolute()), self.offset, self.length)
+
     def stamp(self) -> str | None:
         """Size and time of change, which say whether it must be read again; None where there is no such file.
 

@@ -156,11 +156,12 @@ def _facts(arena: Arena, epochs: int) -> dict[str, Any]:
     }
 
 
-def _examples(judged: Judged, target: Target) -> list[tuple[str, int, int]]:
+def _examples(judged: Judged, target: Target) -> list[tuple[dict[str, Any], int, int]]:
     """A few test pictures of each class for the report; they are named, not opened."""
     per_class = max(1, EXAMPLES // len(target.classes))
     chosen = [row for kind in range(len(target.classes)) for row in judged.rows_of(kind)[:per_class]]
-    return [(str(judged.test.paths[row].absolute()), int(judged.test.truth[row]), row) for row in chosen[:EXAMPLES]]
+    places = judged.test.places
+    return [(to_plain(places[row].absolute()), int(judged.test.truth[row]), row) for row in chosen[:EXAMPLES]]
 
 
 def _kept(judged: Judged) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from tagwise.measure.accuracy import accuracy, mean_class_accuracy, top_k_right
 from tagwise.measure.intervals import wilson
 from tagwise.nets.label_sets import class_names, synsets
 from tagwise.pixels.forms import PictureForm, read_form
-from tagwise.pixels.place import Place
 from tagwise.pixels.quiet import quiet_libraries
 from tagwise.training.models import Model
 from tagwise.transfer.features import score
@@ -105,7 +104,7 @@ def judge_classifier(
     logits, rows = [], []
     with quiet_libraries(), progress("evaluating", len(part)) as ticker:
         for first in range(0, len(part), batch):
-            places = [Place(str(path)) for path in part.paths[first : first + batch]]
+            places = part.places[first : first + batch]
             squares = list(map_in_order(lambda place: fitted(place, view), places, workers))
             good = [(first + row, square) for row, square in enumerate(squares) if not isinstance(square, str)]
             for place, square in zip(places, squares, strict=True):
@@ -121,7 +120,7 @@ def judge_classifier(
 
 def forms(part: Part, workers: int | None) -> list[PictureForm]:
     """The forms of a part's readable files, in their order."""
-    read = map_in_order(read_form, [Place(str(path)) for path in part.paths], workers)
+    read = map_in_order(read_form, part.places, workers)
     return [form for form in read if form is not None]
 
 

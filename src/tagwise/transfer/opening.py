@@ -105,7 +105,7 @@ def open_labelled(
     return classes, _part("test", listed, classes)
 
 
-def _read_parts(path: Path, columns: Columns) -> dict[str, list[tuple[Path, str]]]:
+def _read_parts(path: Path, columns: Columns) -> dict[str, list[tuple[Place, str]]]:
     if not _has_parts(path):
         return {"train": _read_pictures(path, columns)}
     folders = {"train": path / "train", "test": path / "test"}
@@ -119,7 +119,7 @@ def _has_parts(path: Path) -> bool:
     return train.is_dir() and ((path / "test").is_dir() or any(entry.is_dir() for entry in train.iterdir()))
 
 
-def _read_pictures(path: Path, columns: Columns) -> list[tuple[Path, str]]:
+def _read_pictures(path: Path, columns: Columns) -> list[tuple[Place, str]]:
     """Pictures with their class; those of a folder tree have the first folder's name."""
     if path.is_file():
         if columns.tags is None:
@@ -129,21 +129,20 @@ def _read_pictures(path: Path, columns: Columns) -> list[tuple[Path, str]]:
         if len(named) < len(posts):
             say(f"{len(posts) - len(named):,} rows of {printable(path.name)} name no picture and are passed over.")
         # A cell is one class, even where it looks like the glued tags that the reader has split.
-        return [(_file(post), "".join(post.tags)) for post in named]
-    return [(_file(post), post.tags[0]) for post in open_source(path, Columns()).posts() if post.tags]
+        return [(_place(post), "".join(post.tags)) for post in named]
+    return [(_place(post), post.tags[0]) for post in open_source(path, Columns()).posts() if post.tags]
 
 
-def _file(post: Post) -> Path:
-    place = post.picture
-    if not isinstance(place, Place) or place.length is not None or place.remote:
+def _place(post: Post) -> Place:
+    if not isinstance(post.picture, Place) or post.picture.remote:
         raise UsageError(
             f"The picture {printable(post.key)} of {post.source} is no file of its own on this machine; a target is "
             "read from files: unpack it into class folders, or beside a table."
         )
-    return Path(place.path)
+    return post.picture
 
 
-def _refuse_other_classes(path: Path, classes: tuple[str, ...], named: dict[str, list[tuple[Path, str]]]) -> None:
+def _refuse_other_classes(path: Path, classes: tuple[str, ...], named: dict[str, list[tuple[Place, str]]]) -> None:
     for part, listed in named.items():
         there = {name for _, name in listed}
         for what, names in (("which train lacks", there - set(classes)), ("missing from it", set(classes) - there)):
@@ -155,17 +154,17 @@ def _refuse_other_classes(path: Path, classes: tuple[str, ...], named: dict[str,
                 )
 
 
-def _part(name: str, listed: list[tuple[Path, str]], classes: tuple[str, ...]) -> Part:
+def _part(name: str, listed: list[tuple[Place, str]], classes: tuple[str, ...]) -> Part:
     number = {kind: index for index, kind in enumerate(classes)}
     truth = np.array([number[kind] for _, kind in listed], np.int64)
-    return Part(name=name, paths=tuple(path for path, _ in listed), truth=truth)
+    return Part(name=name, places=tuple(place for place, _ in listed), truth=truth)
 
 
 def _refuse_shared(path: Path, parts: dict[str, Part]) -> None:
     """Refuses parts that hold the same files: a picture that was learnt from proves nothing."""
     learnt = set(parts["train"].contents) - {""}
     for name, part in parts.items():
-        shared = [place for place, content in zip(part.paths, part.contents, strict=True) if content in learnt]
+        shared = [place for place, content in zip(part.places, part.contents, strict=True) if content in learnt]
         if name == "train" or not shared:
             continue
         told = (
@@ -219,7 +218,7 @@ def _set_aside(part: Part, wanted: _Aside, generator: np.random.Generator) -> tu
         if not aside[members].any() or aside[members].all():
             pictures = "1 picture" if len(members) == 1 else f"{len(members)} pictures"
             raise DataRefused(
-                f"The class of {printable(str(part.paths[members[0]]))} has {pictures} and cannot give {wanted.words} "
+                f"The class of {printable(str(part.places[members[0]]))} has {pictures} and cannot give {wanted.words} "
                 f"to a {wanted.name} part and keep some; give more pictures, or {wanted.remedy}."
             )
     return part.chosen(~aside, "train"), part.chosen(aside, wanted.name)

@@ -14,6 +14,7 @@ from tagwise.base.files import read_json
 from tagwise.base.settings import from_plain
 from tagwise.base.views import View
 from tagwise.measure.intervals import paired_difference
+from tagwise.pixels.place import Place
 
 COMPARISON_FILE = "comparison.json"
 
@@ -89,8 +90,8 @@ class Comparison:
     gains: tuple[Gain, ...]
     answers: dict[str, dict[str, list[int]]]
     """Of each ``model/protocol``: position in the test part, predicted class, and 1 where right."""
-    examples: tuple[tuple[str, int, int], ...]
-    """Some test pictures: path, class, position in the test part."""
+    examples: tuple[tuple[Place, int, int], ...]
+    """Some test pictures: place, class, position in the test part."""
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -116,7 +117,7 @@ def read_comparison(folder: Path) -> Comparison:
         answers={
             entry: {name: score[name] for name in ("rows", "predicted", "right")} for entry, score in scores.items()
         },
-        examples=tuple((path, truth, row) for path, truth, row in state["examples"]),
+        examples=tuple((Place(**place), truth, row) for place, truth, row in state["examples"]),
     )
 
 

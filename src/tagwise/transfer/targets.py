@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from tagwise.base import rng
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
-from tagwise.base.files import sha256_of_file
 from tagwise.base.progress import printable, progress, say
 from tagwise.base.views import View
 from tagwise.corpus.pack import pack
-from tagwise.pixels.place import Place
+from tagwise.pixels.place import PictureRefused, Place
 
 Classes = NDArray[np.int64]
 
@@ -28,25 +27,25 @@ MAX_UNREADABLE_FRACTION = 0.05
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """Labelled pictures of one purpose, as files."""
+    """Labelled pictures of one purpose."""
 
     name: str
     """``train``, ``validation`` or ``test``."""
-    paths: tuple[Path, ...]
+    places: tuple[Place, ...]
     truth: Classes
     """Class of each picture."""
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.places)
 
     def chosen(self, mask: NDArray[np.bool_], name: str) -> Part:
         """A part of this part, under a name of its own."""
         rows = np.flatnonzero(mask)
-        return Part(name=name, paths=tuple(self.paths[row] for row in rows), truth=self.truth[rows])
+        return Part(name=name, places=tuple(self.places[row] for row in rows), truth=self.truth[rows])
 
     @property
     def digest(self) -> str:
-        """16 hex digits of the files' bytes and the classes, wherever the files lie."""
+        """16 hex digits of the pictures' bytes and the classes, wherever they lie."""
         digest = hashlib.sha256()
         for content, kind in zip(self.contents, self.truth.tolist(), strict=True):
             digest.update(f"{content} {kind}\n".encode())
@@ -54,11 +53,11 @@ class Part:
 
     @cached_property
     def contents(self) -> tuple[str, ...]:
-        """SHA-256 of each file, empty where it cannot be read."""
+        """SHA-256 of each picture's bytes, empty where they cannot be read."""
         contents = []
-        with progress(f"reading the files of {self.name}", len(self.paths)) as ticker:
-            for path in self.paths:
-                contents.append(_content(path))
+        with progress(f"reading the files of {self.name}", len(self.places)) as ticker:
+            for place in self.places:
+                contents.append(_content(place))
                 ticker.advance()
         return tuple(contents)
 
@@ -166,9 +165,9 @@ def pack_part(part: Part, view: View, folder: Path, workers: int | None = None) 
     Raises:
         DataRefused: More than ``MAX_UNREADABLE_FRACTION`` of them are unreadable.
     """
-    packed = pack([Place(str(path)) for path in part.paths], view, folder, workers=workers)
+    packed = pack(part.places, view, folder, workers=workers)
     for position, reason in list(packed.reasons.items())[:5]:
-        say(f"{printable(str(part.paths[position]))} is left out: {printable(reason)}")
+        say(f"{printable(str(part.places[position]))} is left out: {printable(reason)}")
     unreadable = len(packed.reasons)
     if unreadable > MAX_UNREADABLE_FRACTION * len(part):
         raise DataRefused(
@@ -197,8 +196,8 @@ def stratified_folds(truth: Classes, folds: int, seed: int) -> NDArray[np.int64]
     return fold_of
 
 
-def _content(path: Path) -> str:
+def _content(place: Place) -> str:
     try:
-        return sha256_of_file(path)
-    except (OSError, ValueError):
+        return hashlib.sha256(place.read()).hexdigest()
+    except PictureRefused:
         return ""

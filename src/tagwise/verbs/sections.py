@@ -217,7 +217,7 @@ def _score(row: ScoreRow) -> charts.Score:
 def _answers(comparison: Comparison, best: ScoreRow) -> Gallery | None:
     entries = {"scratch": f"{SCRATCH}/train", best.model: f"{best.model}/{best.protocol}"}
     shown = []
-    for path, truth, row in comparison.examples:
+    for where, truth, row in comparison.examples:
         chips = []
         for name, entry in entries.items():
             answers = comparison.answers[entry]
@@ -226,7 +226,7 @@ def _answers(comparison: Comparison, best: ScoreRow) -> Gallery | None:
             place = answers["rows"].index(row)
             said = comparison.classes[answers["predicted"][place]]
             chips.append(Chip(text=f"{name}: {said}", kind="good" if answers["right"][place] else "bad"))
-        shown.append(_picture(Path(path), comparison.classes[truth], chips))
+        shown.append(_picture(where, comparison.classes[truth], chips))
     kept = [picture for picture in shown if picture is not None]
     return Gallery(pictures=kept, caption="The true class, and what the two nets say.") if kept else None
 

@@ -206,11 +206,10 @@ def _pictures(
     import numpy as np
 
     from tagwise.pixels.batches import LabelledPictures
-    from tagwise.pixels.place import Place
     from tagwise.transfer.targets import pack_part
 
     part = target.train
-    places = [Place(str(path)) for path in part.paths]
+    places = list(part.places)
     if run.plan.feed == "files":
         offsets = np.arange(len(part) + 1)
         return feed_files(run.plan, places, part.truth.astype(np.int32), offsets, workers), part.truth, places
