@@ -19,6 +19,7 @@ from tagwise.corpus.post import Post
 from tagwise.corpus.readers import open_source
 from tagwise.corpus.readers.tables import Columns, open_table
 from tagwise.pixels.place import Place
+from tagwise.transfer.named import NAMES, named_parts
 from tagwise.transfer.targets import Part, Target
 
 MAX_SHARED_FRACTION = 0.01
@@ -38,7 +39,7 @@ def open_target(
     """Reads a target's names and classes; files are compared, no picture is decoded.
 
     Args:
-        path: A folder or a table.
+        path: A folder, a table, or ``cifar10`` or ``cifar100`` where no folder is called so.
         test: The test part, in the form of a class-folder tree or a table, where ``path`` has none.
         test_fraction: Share of each class to set aside as the test part, where there is none.
         holdout: What of each class to set aside as the validation part, where there is none: ``50/class``, or a share.
@@ -57,7 +58,7 @@ def open_target(
     has_table = path.is_file() or (test is not None and test.is_file())
     if not has_table and (picture_column is not None or class_column is not None):
         raise UsageError(f"{path} is no table; leave --class-column and --picture-column away.")
-    named = _read_parts(path, columns)
+    named = named_parts(path.name) if _is_name(path) else _read_parts(path, columns)
     if test is not None:
         if "test" in named:
             raise UsageError(f"{path} has a test part of its own; leave --test away.")
@@ -94,6 +95,10 @@ def open_labelled(
         DataRefused: It holds no labelled picture.
     """
     test = path / "test"
+    if _is_name(path):
+        listed = named_parts(path.name)["test"]
+        classes = tuple(sorted({name for _, name in listed}))
+        return classes, _part("test", listed, classes)
     if _has_parts(path) and not test.is_dir():
         raise UsageError(f"{path} has parts and none is a test; give the folder of the part to evaluate on.")
     parted = test.is_dir() and any(entry.is_dir() for entry in test.iterdir())
@@ -103,6 +108,11 @@ def open_labelled(
         raise DataRefused(f"{path} holds no labelled picture; give a folder of class folders, or a table.")
     classes = tuple(sorted({name for _, name in listed}))
     return classes, _part("test", listed, classes)
+
+
+def _is_name(path: Path) -> bool:
+    """Whether it is the name of a target, and no folder is called so."""
+    return str(path) in NAMES and not path.exists()
 
 
 def _read_parts(path: Path, columns: Columns) -> dict[str, list[tuple[Place, str]]]:
