@@ -26,7 +26,8 @@ COMPARE = (
 )
 REPORT = "report emoji/tags0 emoji/shown -o emoji/shown.html --overwrite"
 SHOWN = ("Summary", "Scores on", "Class by class", "Test pictures")
-"""Beginnings of the sections that the picture has room for."""
+"""Beginnings of the headings of the sections that the picture has room for."""
+_REST = re.compile(r"<nav.*?</nav>|<footer.*?</footer>", re.DOTALL)
 SIDES = (1000, 4000)
 SCHEMES = {"light": "1", "dark": "0"}
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1")
@@ -40,7 +41,7 @@ def main() -> None:
     html = (folder / "emoji" / "shown.html").read_text("utf-8")
     with tempfile.TemporaryDirectory() as name:
         page = Path(name) / "shown.html"
-        page.write_text(re.sub(r"<section.*?</section>", _kept, html, flags=re.DOTALL), "utf-8")
+        page.write_text(re.sub(r"<section.*?</section>", _kept, _REST.sub("", html), flags=re.DOTALL), "utf-8")
         for scheme, number in SCHEMES.items():
             print(_photograph(page, REPOSITORY / "docs" / f"emoji-{scheme}.png", number))
 

@@ -116,10 +116,11 @@ def test_work_goes_on_when_the_terminal_is_gone(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", loop, str(tmp_path / "result")]
     environment = {**os.environ, "TERM": "xterm-256color"}
-    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         os.read(ours, 1)
         os.close(ours)
+        process.communicate(b"go on\n")
     assert process.returncode == 0
     assert (tmp_path / "result").read_text() == "done"
 

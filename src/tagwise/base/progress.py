@@ -11,7 +11,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tagwise.base.durations import clock
@@ -138,5 +138,8 @@ def progress(what: str, total: int, unit: str = "pictures", done: int = 0) -> It
     try:
         yield Ticker(what, total, unit, (bar, task), done)
     finally:
-        with suppress(OSError):  # the terminal may be gone
+        try:
             bar.stop()
+            sys.stderr.flush()
+        except OSError:  # the terminal is gone, and what is left for it would fail at the end
+            lead_nowhere(sys.stderr)
