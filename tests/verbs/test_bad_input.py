@@ -529,7 +529,7 @@ def test_p13_a_stopped_pretraining_goes_on_to_the_very_same_model(
 
 
 def test_p13_a_second_ctrl_c_stops_at_once(road: Road, tmp_path: Path) -> None:
-    slow = "l._step = lambda *_: (l.say('in a step'), time.sleep(90))"
+    slow = "l._Training._step = lambda *_: (l.say('in a step'), time.sleep(90))"
     code = f"import time, tagwise.training.loop as l; {slow}; from tagwise.cli import main; main()"
     _, process = start(road, tmp_path / "run", code)
     said = tmp_path / "run.err"

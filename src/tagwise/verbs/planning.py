@@ -96,7 +96,10 @@ def make_plan(
         "freeze": flags.freeze,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    plan = merged(recipe(pictures, **{**own, **settings, **facts, **given}), nested, str(flags.plan))
+    plan = recipe(pictures, **{**own, **settings, **facts, **given})
+    if plan.batch > pictures and "batch" not in {**settings, **given}:
+        plan = recipe(pictures, **{**own, **settings, **facts, **given, "batch": pictures})
+    plan = merged(plan, nested, str(flags.plan))
     if plan.freeze is not None and start is None:
         raise UsageError(f"{plan.freeze} is to stay as it was learnt; give the model with --from.")
     if flags.resolution is not None:
