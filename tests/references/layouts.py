@@ -26,6 +26,17 @@ def blocks(net: ResidualNet) -> Iterator[tuple[int, int, str, nn.Module]]:
             yield stage, position, f"layer{stage}.{position}", block
 
 
+def put_block(
+    state: State, name: str, net: ResidualNet, own: str, block: nn.Module, shortcut: str = "downsample"
+) -> None:
+    """Adds a block whose convolutions and norms are named as ours, but for where its shortcut stands."""
+    for layer in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")[: 4 if net.design.block == "basic" else 6]:
+        put(state, f"{name}.{layer}", net, f"{own}.{layer}")
+    if isinstance(block.get_submodule("downsample"), nn.Sequential):
+        for index in "01":
+            put(state, f"{name}.{shortcut}.{index}", net, f"{own}.downsample.{index}")
+
+
 def cadene_excited(net: ResidualNet) -> State:
     """senet.py of pretrained-models.pytorch: names of the first layer in ``layer0``."""
     state: State = {}
@@ -38,13 +49,9 @@ def cadene_excited(net: ResidualNet) -> State:
         put(state, "layer0.bn1", net, "bn1")
     for stage, position, own, block in blocks(net):
         there = f"layer{stage}.{position}"
-        for name in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")[: 4 if net.design.block == "basic" else 6]:
-            put(state, f"{there}.{name}", net, f"{own}.{name}")
+        put_block(state, there, net, own, block)
         put(state, f"{there}.se_module.fc1", net, f"{own}.se.fc1")
         put(state, f"{there}.se_module.fc2", net, f"{own}.se.fc2")
-        if isinstance(block.get_submodule("downsample"), nn.Sequential):
-            put(state, f"{there}.downsample.0", net, f"{own}.downsample.0")
-            put(state, f"{there}.downsample.1", net, f"{own}.downsample.1")
     put(state, "last_linear", net, "fc")
     return state
 
@@ -139,11 +146,6 @@ def akamaster(net: ResidualNet) -> State:
     put(state, "conv1", net, "conv1")
     put(state, "bn1", net, "bn1")
     for stage, position, own, block in blocks(net):
-        there = f"layer{stage}.{position}"
-        for name in ("conv1", "bn1", "conv2", "bn2"):
-            put(state, f"{there}.{name}", net, f"{own}.{name}")
-        if isinstance(block.get_submodule("downsample"), nn.Sequential):
-            put(state, f"{there}.shortcut.0", net, f"{own}.downsample.0")
-            put(state, f"{there}.shortcut.1", net, f"{own}.downsample.1")
+        put_block(state, f"layer{stage}.{position}", net, own, block, shortcut="shortcut")
     put(state, "linear", net, "fc")
     return state

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tagwise.base.views import View
     from tagwise.nets import Weights
+    from tagwise.nets.provenance import Score
     from tagwise.pixels.forms import PictureForm
     from tagwise.transfer.evaluation import Scores, Share
 
@@ -27,22 +28,17 @@ _TEST_SETS = {"imagenet1k": "ImageNet-1k's validation pictures", "cifar10": "CIF
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedScore:
-    """Somebody's accuracy of the same file."""
+    """Somebody's accuracy of the same file, and whether it compares with the one measured here."""
 
-    by: str
+    score: Score
     test_set: str
     """What it was measured on, in words."""
-    top1: float
-    """Percent."""
-    top5: float | None
-    """Percent."""
-    view: str
     same_view: bool
     """Whether pictures were shown to it as here."""
 
     def __str__(self) -> str:
-        top5 = "" if self.top5 is None else f", top-5 {self.top5:g}%"
-        return f"published by {self.by}: top-1 {self.top1:g}%{top5} on {self.test_set}"
+        top5 = "" if self.score.top5 is None else f", top-5 {self.score.top5:g}%"
+        return f"published by {self.score.by}: top-1 {self.score.top1:g}%{top5} on {self.test_set}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +84,7 @@ class EvaluateResult:
                 f"measured here: top-1 {_percent(top1)}{'' if top5 is None else f', top-5 {_percent(top5)}'}, "
                 f"mean of the classes {self.scores.class_mean:.2%}",
                 f"  view: {self.view}",
-                *(line for score in self.published for line in (str(score), f"  view: {score.view}")),
+                *(line for one in self.published for line in (str(one), f"  view: {one.score.view}")),
                 f"files: {'; '.join(_formats(self.files))}",
                 *(f"warning: {warning}" for warning in self.warnings),
             )
@@ -161,14 +157,7 @@ def _scores_of(row: Weights | None, view: View) -> tuple[PublishedScore, ...]:
     if row is None:
         return ()
     return tuple(
-        PublishedScore(
-            by=score.by,
-            test_set=_TEST_SETS[row.label_set],
-            top1=score.top1,
-            top5=score.top5,
-            view=str(score.view),
-            same_view=score.view == view,
-        )
+        PublishedScore(score=score, test_set=_TEST_SETS[row.label_set], same_view=score.view == view)
         for score in row.scores
     )
 
