@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,11 @@ def spread(values: Sequence[float]) -> dict[str, Any] | None:
         return None
     mean, sd = mean_and_sd(values)
     return {"mean": mean, "sd": sd, "values": list(values)}
+
+
+def of_rounds(values: Sequence[float]) -> dict[str, float]:
+    """Median and range of what rounds of a benchmark measured."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def machine(record: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.curve_docs import curve_sections, curve_summary, drawings
 from bench.record import REPOSITORY, machine, read_record
+from bench.training_docs import feeding_table, soak_words, training_tables
 from tagwise.base.durations import clock
 from tagwise.base.files import write_text
 from tagwise.nets import find_design, list_models
@@ -267,6 +268,9 @@ def pages() -> dict[Path, str]:
             "resolution": resolution_table(),
             "photos": photo_table(),
             "curves": curve_sections(),
+            "training": training_tables(),
+            "feeding": feeding_table(),
+            "soak": soak_words(),
             "fuzz": fuzz_table(),
             "largest": largest_table(),
             "start_up": start_up_table(),

@@ -5,6 +5,7 @@ Published weights are made instead of downloaded, and trainings are planned, wit
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import shlex
@@ -24,10 +25,28 @@ from tagwise.corpus.drawn import files as drawn
 from tagwise.nets import Weights, build, create, find_design
 from tagwise.nets.label_sets import class_names
 from tagwise.training import estimate
+from tagwise.training.plans import Plan
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "from-the-papers.md"
 SYNSETS = ("n01440764", "n02099601")
+COMMANDS = {
+    "wsl_finetuned": ("resnext101_32x8d", 512, 0.0015, None, 0.0),
+    "wsl_linear": ("resnext101_32x8d", 512, 0.1, None, 0.0),
+    "resnest50": ("resnest50", 8192, 0.05 * 64 / 8192 * 256, 270, 1e-4),
+    "resnest50_pytorch": ("resnest50", 256, 0.025 * 4, 270, 1e-4),
+    "resnext50": ("resnext50_32x4d", 256, 0.1, 100, 1e-4),
+    "resnext29": ("resnext29_16x64d_cifar", 128, 0.2, 300, 5e-4),
+    "resnext29_64": ("resnext29_16x64d_cifar", 64, 0.2, 300, 5e-4),
+    "resnet20": ("resnet20_cifar_end", 128, 0.2, 164, 1e-4),
+    "resnet50": ("resnet50", 256, 0.1, 90, 1e-4),
+    "se_resnet50": ("se_resnet50", 256, 0.1, 100, 1e-4),
+    "akamaster": ("resnet20_cifar", 128, 0.2, 200, 1e-4),
+    "rsb_a2": ("resnet50", 2048, 5e-3 / 8, 300, 0.02),
+    "torchvision_v1": ("resnet50", 256, 0.1, 90, 1e-4),
+    "torchvision_v2": ("resnet50", 1024, 0.5 / 4, 600, 2e-5),
+}
+"""What the original of a training on classes asks for: net, batch, rate per 256, epochs, weight decay."""
 
 
 def blocks() -> Iterator[tuple[str, str, str]]:
@@ -95,7 +114,7 @@ def as_a_reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(create, "load_weights", made_weights)
-    monkeypatch.setattr(estimate, "_trial", lambda *_: 0.01)
+    monkeypatch.setattr(estimate, "estimate", lambda *_, **__: {})
     yield
     signal.signal(signal.SIGTERM, before)
 
@@ -126,6 +145,30 @@ def run_block(language: str, text: str, capsys: pytest.CaptureFixture[str]) -> N
 )
 def test_what_the_page_says_runs_here(language: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     run_block(language, text, capsys)
+
+
+def test_trainings_are_planned_as_their_originals_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are fewer pictures than the original's batch, all of them are one."""
+    planned: list[tuple[Plan, int]] = []
+
+    def keep(plan: Plan, _: int, pictures: int, *__: object, **___: object) -> dict[str, str]:
+        planned.append((plan, pictures))
+        return {}
+
+    monkeypatch.setattr(estimate, "estimate", keep)
+    lines = [line for _, language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+    trainings = [shlex.split(line)[1:] for line in lines if line.startswith("tagwise train ")]
+    assert {words[-1].removeprefix("runs/") for words in trainings} == set(COMMANDS)
+    for words in trainings:
+        assert cli.run([*words, "--dry-run"]) == 0
+        design, batch, rate_per_256, epochs, weight_decay = COMMANDS[words[-1].removeprefix("runs/")]
+        plan, pictures = planned[-1]
+        begun = {name: getattr(plan.design, name) for name in ("drop_block", "stochastic_depth", "zero_init_last")}
+        assert plan.design == dataclasses.replace(find_design(design), **begun), words
+        assert plan.batch == min(batch, pictures), words
+        assert plan.rate_per_256 == pytest.approx(rate_per_256), words
+        assert epochs is None or plan.images == epochs * pictures, words
+        assert plan.weight_decay == weight_decay, words
 
 
 def test_the_readmes_lines_about_published_models_run(capsys: pytest.CaptureFixture[str]) -> None:

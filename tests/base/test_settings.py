@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagwise.base.errors import UsageError
-from tagwise.base.settings import difference, digest, from_plain, to_plain
+from tagwise.base.settings import difference, digest, from_plain, read_plain, to_plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +92,10 @@ def test_a_difference_names_each_setting_once_with_its_path() -> None:
     assert difference(old, Recipe(name="a")) == ['crop: {"area": 0.5, "sides": [8, 8]} -> null']
     (long,) = difference(old, Recipe(name="x" * 200, crop=Crop(area=0.5)))
     assert len(long) < 90
+
+
+def test_p31_yaml_without_its_package_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_text("batch: 64", "utf-8")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(UsageError, match=r"mine\.yaml needs another package: pip install 'tagwise\[yaml\]'; or give "):
+        read_plain(tmp_path / "mine.yaml")

@@ -140,7 +140,7 @@ def test_m12_feature_nets_are_asked_about_their_own_last_maps() -> None:
 def test_norms_are_per_process_until_synchronised_and_frozen_ones_stay() -> None:
     """In evaluation all kinds compute the same."""
     net = narrow("resnest14").eval()
-    assert not any(isinstance(module, nn.SyncBatchNorm) for module in net.modules())
+    assert not any(isinstance(module, SynchronisedNorm) for module in net.modules())
     images = torch.randn(2, 3, 48, 48)
     expected = net(images)
     freeze(net, "stem+1")
@@ -154,7 +154,7 @@ def test_norms_are_per_process_until_synchronised_and_frozen_ones_stay() -> None
     assert kinds == frozen | {(f"layer{stage}", SynchronisedNorm) for stage in (2, 3, 4)}
     torch.testing.assert_close(net(images), expected, rtol=0, atol=0)
     freeze(net, "stem+2")
-    assert not any(isinstance(module, nn.SyncBatchNorm) for module in net.stages()[1].modules())
+    assert not any(isinstance(module, SynchronisedNorm) for module in net.stages()[1].modules())
 
 
 UNEVEN = (3, 2)

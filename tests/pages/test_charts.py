@@ -97,6 +97,13 @@ def test_a_loss_that_is_not_finite_is_left_out() -> None:
     assert "nan" not in chart.svg
 
 
+def test_shares_are_told_in_percent_in_words_table_and_axis() -> None:
+    chart = charts.curve_chart({"a": ([10, 20], [0.25, 0.5])}, caption="", measure="accuracy", fractions=True)
+    assert "a ends at 50.0%" in chart.svg
+    assert [row[1] for row in chart.table.rows if row[1] is not None] == ["25.0%", "50.0%"]
+    assert {"30%", "40%"} <= set(texts(chart.svg))
+
+
 def test_bars_are_as_long_as_their_counts() -> None:
     chart = charts.bar_chart({"kept": 400, "too rare": 100, "denied": 0}, caption="")
     bars = [

@@ -20,7 +20,16 @@ from torchvision.transforms.v2 import functional as tv
 
 from tagwise.base.errors import UsageError
 from tagwise.base.views import View
-from tagwise.pixels.augment import NUMBERS, Augment, augmented, centred, draw_numbers, picture_seed, vary_picture
+from tagwise.pixels.augment import (
+    NUMBERS,
+    Augment,
+    augmented,
+    centred,
+    draw_numbers,
+    normalised,
+    picture_seed,
+    vary_picture,
+)
 
 SIDE = 32
 STILL = Augment(smallest_area_fraction=1.0, aspect=1.0, flip=False)
@@ -209,7 +218,7 @@ def test_pad_is_a_crop_of_the_normalised_picture_between_zeros() -> None:
     both = torch.stack([padded, padded.flip(2)])
     crops = both.unfold(2, SIDE, 1).unfold(3, SIDE, 1).permute(0, 2, 3, 1, 4, 5).reshape(162, -1)
     places = torch.cdist(shown.flatten(1), crops).argmin(1)
-    torch.testing.assert_close(shown.flatten(1), crops[places], rtol=0, atol=1e-3)
+    assert torch.equal(shown.flatten(1), crops[places])
     counts = np.bincount(places.numpy(), minlength=162)
     assert abs(counts[:81].sum() / pictures - 0.5) < 4 * 0.5 / math.sqrt(pictures)
     assert ((counts - pictures / 162) ** 2).sum() / (pictures / 162) < 161 + 4 * math.sqrt(2 * 161), "chi squared"
@@ -220,7 +229,19 @@ def test_pad_cuts_from_larger_squares_too() -> None:
     for place, first in ((0.0, 0), (0.5, 8), (0.999, 16)):
         shown = augmented(noise(1), numbers_of(x=place, y=place), augment, view)
         padded = F.pad(centred(noise(1), View(resolution=SIDE, resize=SIDE)), [2] * 4)
-        torch.testing.assert_close(shown, padded[:, :, first : first + 20, first : first + 20], rtol=0, atol=1e-3)
+        assert torch.equal(shown, padded[:, :, first : first + 20, first : first + 20])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_normalised_pictures_are_the_same_however_they_lie_in_memory(layout: torch.memory_format) -> None:
+    view = View(resolution=SIDE, resize=SIDE)
+    levels_BCHW = noise(3).permute(0, 3, 1, 2).float().contiguous(memory_format=layout)
+    found = normalised(levels_BCHW, view)
+    assert found.stride() == levels_BCHW.stride()
+    for channel, (mean, std) in enumerate(
+        zip(255 * torch.tensor(view.mean), 255 * torch.tensor(view.std), strict=True)
+    ):
+        assert torch.equal(found[:, channel], (levels_BCHW[:, channel] - mean) / std)
 
 
 BILINEAR = v2.InterpolationMode.BILINEAR

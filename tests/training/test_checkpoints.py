@@ -64,6 +64,21 @@ def test_a_torn_checkpoint_gives_way_wherever_it_is_cut(tmp_path_factory: pytest
     assert found["seen"] == 8
 
 
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_never_trained_on(tmp_path_factory: pytest.TempPathFactory, place: float, bit: int) -> None:
+    folder = tmp_path_factory.mktemp("flipped")
+    save_checkpoint(folder, 8, state(8))
+    newest = save_checkpoint(folder, 16, state(16))
+    content = bytearray(newest.read_bytes())
+    content[int(len(content) * place)] ^= 1 << bit
+    newest.write_bytes(content)
+    found = newest_checkpoint(folder, CPU)
+    assert found is not None
+    whole = state(found["seen"])
+    assert found["seen"] in (8, 16), "padding between the records may be anything"
+    assert torch.equal(found["net"]["weight"], whole["net"]["weight"])
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps({"seen": 1}, 2), b"PK\x03\x04" + bytes(100)])
 def test_files_that_are_no_checkpoints_are_said_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / f"{8:014d}.pt").write_bytes(content)

@@ -13,6 +13,7 @@ import torch
 from tagwise.base.errors import UsageError
 from tagwise.base.views import View
 from tagwise.nets import build, count_parameters, find_design
+from tagwise.pixels.augment import Augment
 from tagwise.training import estimate as estimates
 from tagwise.training.estimate import TRIAL_BATCH, TRIAL_STEPS, estimate, kept_bytes
 from tagwise.training.loop import Job, train
@@ -30,6 +31,7 @@ def test_p15_every_line_is_there_and_the_counts_are_exact() -> None:
     assert f"{count_parameters(DESIGN, OUTPUTS):,} parameters, {head:,} of them in the classifier" in lines["net"]
     assert "60.0 MB of packed pictures" in lines["disk"], "50,000 of 20 x 20 pixels and three bytes"
     assert "weights, gradients, momentum" in lines["memory"]
+    assert "packed" not in estimate(tiny_plan(feed="files", augment=Augment()), OUTPUTS, PICTURES, CPU)["disk"]
 
 
 def test_p15_the_rate_is_positive_and_finite_and_gives_the_time() -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -23,29 +24,26 @@ from torch import Tensor
 
 from tagwise.base.errors import Diverged, Interrupted
 from tagwise.nets import find_design
-from tagwise.pixels.batches import LabelledPictures
+from tagwise.nets.grammar import ResidualNet
 from tagwise.tags.epoch import EpochIndex
 from tagwise.tags.law_report import sampled_laws
+from tagwise.tags.laws import Law, image_factors, label_factors
 from tagwise.training import learner, loop
-from tagwise.training.loop import Job, memory_format, train
-from tagwise.training.losses import Loss, LossSettings, LossValue, Truth, prior_bias, tag_loss
-from tagwise.training.models import replace_head
-from tagwise.training.runs import Run
+from tagwise.training.loop import REPEAT_SECONDS, memory_format, train
+from tagwise.training.losses import LOSSES, Loss, LossSettings, LossValue, Truth, tag_loss
 from tagwise.training.schedule import learning_rate
 from tagwise.training.stream import PictureStream
-from tests.references.sampling import zipf_corpus
 from tests.training.tiny import (
-    CPU,
     DESIGN,
     LABELS,
-    VIEW,
+    first_losses,
     log_facts,
     state_bytes,
     tiny_index,
     tiny_job,
-    tiny_net,
     tiny_pictures,
     tiny_plan,
+    zipf_job,
 )
 
 Result = tuple[dict[str, bytes], list[tuple[float, ...]]]
@@ -167,6 +165,7 @@ def test_p13_ctrl_c_is_130_and_leaves_the_handlers_as_they_were(tmp_path: Path) 
 def test_p13_a_second_ctrl_c_stops_at_once(undisturbed: Result, tmp_path: Path) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
+        time.sleep(1.1 * REPEAT_SECONDS)
         signal.raise_signal(signal.SIGINT)
 
     with act_at(epoch_ends()[0] + 2, twice), pytest.raises(KeyboardInterrupt):
@@ -175,16 +174,32 @@ def test_p13_a_second_ctrl_c_stops_at_once(undisturbed: Result, tmp_path: Path) 
     assert finished(tmp_path) == undisturbed
 
 
-def test_p13_a_second_sigterm_ends_the_process(tmp_path: Path) -> None:
-    handlers: list[Any] = []
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_p13_a_signal_that_torchrun_passes_on_once_more_costs_no_checkpoint(
+    number: signal.Signals, undisturbed: Result, tmp_path: Path
+) -> None:
+    def twice() -> None:
+        signal.raise_signal(number)
+        signal.raise_signal(number)
 
-    def stop() -> None:
-        signal.raise_signal(signal.SIGTERM)
-        handlers.append(signal.getsignal(signal.SIGTERM))
-
-    with act_at(1, stop), pytest.raises(Interrupted):
+    with act_at(3, twice), pytest.raises(Interrupted):
         train(tiny_job(tmp_path))
-    assert handlers == [signal.SIG_DFL]
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    assert finished(tmp_path) == undisturbed
+
+
+def test_p13_a_second_sigterm_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(os, "kill", lambda _, number: sent.append((number, signal.getsignal(number))))
+
+    def twice() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(1.1 * REPEAT_SECONDS)
+        signal.raise_signal(signal.SIGTERM)
+
+    with act_at(1, twice), pytest.raises(Interrupted):
+        train(tiny_job(tmp_path))
+    assert sent == [(signal.SIGTERM, signal.SIG_DFL)]
 
 
 KILLED = """
@@ -307,36 +322,67 @@ def test_w15_the_rate_of_each_line_is_that_of_its_last_steps_middle(undisturbed:
 
 @pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
 def test_w13_first_loss_of_a_net_is_the_entropy_of_its_law(kind: Loss, tmp_path: Path) -> None:
-    """One step over the first 2,000 pictures of the Zipf corpus, each once; a third of its labels never occur."""
-    pictures = 2000
-    ids, offsets, _ = zipf_corpus()
-    offsets = offsets[: pictures + 1]
-    ids = ids[: offsets[-1]]
-    counts = np.bincount(ids, minlength=1000)
-    laws = sampled_laws(ids, offsets, counts, "natural")
-    drawn = counts / pictures
-    plan = tiny_plan(images=pictures, batch=pictures, loss=kind, law="natural", threshold=None)
-    net = tiny_net(plan)
-    replace_head(net, prior_bias(kind, torch.from_numpy(laws.mass), torch.from_numpy(drawn)))
-    blank = np.zeros((pictures, VIEW.resize, VIEW.resize, 3), np.uint8)
-    job = Job(
-        plan=plan,
-        net=net,
-        pictures=LabelledPictures(images_NHWC=blank, ids=ids, offsets=offsets),
-        index=EpochIndex.build(ids, offsets, counts, "natural"),
-        device=CPU,
-        run=Run(folder=tmp_path, plan=plan),
-        title=None,
-    )
+    job = zipf_job(kind, tmp_path)
     train(job)
     assert job.run is not None
     (line,) = job.run.log()
-    p = laws.mass[laws.mass > 0]
-    q = drawn[drawn > 0]
-    entropy = -(p * np.log(p)).sum() if kind == "softmax" else -(q * np.log(q) + (1 - q) * np.log1p(-q)).sum()
+    entropy, floor = first_losses(kind)
     assert line.loss == pytest.approx(entropy, abs=1e-3)
-    floor = np.log(np.diff(offsets)).mean() if kind == "softmax" else 0.0
     assert line.loss - line.excess_loss == pytest.approx(floor, abs=1e-4), "W12: excess loss logged"
+
+
+@pytest.mark.parametrize(("law", "threshold"), [("natural", None), ("sqrt", 40.0), ("uniform", 20.0)])
+def test_p16_each_tag_is_seen_as_often_as_its_law_expects(law: Law, threshold: float | None) -> None:
+    """Three epochs, in each of which a picture is drawn its factor times, rounded down or up."""
+    ids, offsets = tiny_pictures().ids, tiny_pictures().offsets
+    counts = np.bincount(ids, minlength=LABELS)
+    factors = image_factors(ids, offsets, label_factors(counts, law, threshold))
+    index = EpochIndex.build(ids, offsets, counts, law, threshold)
+    stream = PictureStream(index, tiny_plan().seed)
+    images = next(length for length in count(int(3 * index.expected_length) - 3) if stream.epoch_of(length) == 3)
+    job = tiny_job(images=images, batch=images, law=law, threshold=threshold)
+    seen_V = train(replace(job, index=index)).numpy()
+    expected_V = sampled_laws(ids, offsets, counts, law, threshold).drawn_fraction * images
+    rounded = np.repeat(factors % 1 != 0, np.diff(offsets))
+    assert (np.abs(seen_V - expected_V) <= 3 * np.bincount(ids[rounded], minlength=LABELS) + 0.5).all()
+    assert seen_V.sum() == pytest.approx(expected_V.sum(), rel=0.03)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_p17_losses_go_by_name_and_weigh_each_tag(kind: Loss, tmp_path: Path) -> None:
+    def first(weight: float) -> float:
+        job = tiny_job(tmp_path / str(weight), loss=kind, images=8)
+        train(replace(job, tag_weights=torch.full((LABELS,), weight)))
+        assert job.run is not None
+        return job.run.log()[0].loss
+
+    assert first(1.0) == pytest.approx(first(0.5) * 2, rel=1e-5)
+
+
+def test_p12_tags_seen_are_counted_across_a_stop(tmp_path: Path) -> None:
+    stop_at(tmp_path, STEPS // 2)
+    assert train(tiny_job(tmp_path)).tolist() == train(tiny_job()).tolist()
+
+
+def test_what_is_judged_is_the_model_that_would_come_of_it_and_the_net_is_left_alone(tmp_path: Path) -> None:
+    """Under a running mean that is the mean, which hardly moves here while the net does."""
+    judged: list[dict[str, bytes]] = []
+
+    def judge(net: ResidualNet) -> float:
+        assert not net.training
+        judged.append(state_bytes(net.to(memory_format=torch.contiguous_format)))
+        return float(len(judged) == 1)
+
+    job = replace(tiny_job(tmp_path, ema=0.5), judge=judge)
+    train(job)
+    plain = tiny_job(ema=0.5)
+    train(plain)
+    assert state_bytes(job.net) == state_bytes(plain.net)
+    assert len(judged) == len(epoch_ends())
+    best = torch.load(tmp_path / "checkpoints" / "kept" / "best.pt")
+    assert best["seen"] == 8 * (epoch_ends()[0] + 1)
+    assert judged[0] == {name: tensor.contiguous().numpy().tobytes() for name, tensor in best["mean"].items()}
+    assert judged[0] != {name: tensor.contiguous().numpy().tobytes() for name, tensor in best["net"].items()}
 
 
 def test_a_training_without_a_run_leaves_nothing_behind(tmp_path: Path, undisturbed: Result) -> None:

@@ -17,10 +17,13 @@ from tagwise.nets.grammar import ResidualNet
 from tagwise.pixels.augment import Augment
 from tagwise.pixels.batches import LabelledPictures
 from tagwise.tags.epoch import EpochIndex
+from tagwise.tags.law_report import sampled_laws
 from tagwise.training.loop import Job
+from tagwise.training.losses import Loss, prior_bias
 from tagwise.training.models import replace_head
 from tagwise.training.plans import Plan
 from tagwise.training.runs import Run
+from tests.references.sampling import zipf_corpus
 
 CPU = torch.device("cpu")
 LABELS = 5
@@ -94,6 +97,48 @@ def tiny_job(folder: Path | None = None, **changes: Any) -> Job:
     return Job(
         plan=plan, net=tiny_net(plan), pictures=tiny_pictures(), index=tiny_index(), device=CPU, run=run, title=None
     )
+
+
+def zipf_job(kind: Loss, folder: Path, pictures: int = 2000) -> Job:
+    """One step over the first pictures of the Zipf corpus, each once; a third of its labels never occur.
+
+    The classifier predicts the law, and the pictures are blank.
+    """
+    ids, offsets, _ = zipf_corpus()
+    offsets = offsets[: pictures + 1]
+    ids = ids[: offsets[-1]]
+    counts = np.bincount(ids, minlength=1000)
+    laws = sampled_laws(ids, offsets, counts, "natural")
+    plan = tiny_plan(images=pictures, batch=pictures, loss=kind, law="natural", threshold=None)
+    net = tiny_net(plan)
+    replace_head(net, prior_bias(kind, torch.from_numpy(laws.mass), torch.from_numpy(laws.drawn_fraction)))
+    blank = np.zeros((pictures, VIEW.resize, VIEW.resize, 3), np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Job(
+        plan=plan,
+        net=net,
+        pictures=LabelledPictures(images_NHWC=blank, ids=ids, offsets=offsets),
+        index=EpochIndex.build(ids, offsets, counts, "natural"),
+        device=CPU,
+        run=Run(folder=folder, plan=plan),
+        title=None,
+    )
+
+
+def first_losses(kind: Loss, pictures: int = 2000) -> tuple[float, float]:
+    """What ``zipf_job`` begins with in closed form: the entropy of what is predicted, and of it the part that no net
+    can be without.
+    """
+    ids, offsets, _ = zipf_corpus()
+    sizes = np.diff(offsets[: pictures + 1])
+    ids = ids[: offsets[pictures]]
+    if kind == "softmax":
+        p = np.bincount(ids, weights=np.repeat(1 / sizes, sizes)) / pictures
+        p = p[p > 0]
+        return float(-(p * np.log(p)).sum()), float(np.log(sizes).mean())
+    q = np.bincount(ids) / pictures
+    q = q[q > 0]
+    return float(-(q * np.log(q) + (1 - q) * np.log1p(-q)).sum()), 0.0
 
 
 def state_bytes(net: ResidualNet) -> dict[str, bytes]:

@@ -28,6 +28,7 @@ from PIL import Image
 from tagwise.base.files import TEMPORARY_PREFIX, sha256_of_file
 from tagwise.corpus.intake import judge_posts
 from tagwise.corpus.table import Corpus
+from tagwise.training.loop import REPEAT_SECONDS
 from tests.verbs.road import SMALL, Done, Road, tagwise
 
 Here = Callable[..., Done]
@@ -536,6 +537,7 @@ def test_p13_a_second_ctrl_c_stops_at_once(road: Road, tmp_path: Path) -> None:
     wait_for(process, lambda: "in a step" in said.read_text())
     process.send_signal(signal.SIGINT)
     wait_for(process, lambda: "once more stops at once" in said.read_text())
+    time.sleep(2 * REPEAT_SECONDS)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     assert "Traceback" not in said.read_text()

@@ -50,10 +50,13 @@ def calls(road: Road, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cal
     torch.save(akamaster(build(find_design("resnet20_cifar"), num_classes=len(classes))), at / "own.th")
     target = {"target": f"{road / 'target' / 'train'}", "test": f"{road / 'target' / 'test'}"}
     others = {"model": f"{at / 'own.th'}", "classes": f"{at / 'classes.txt'}", "device": "cpu"}
-    plan = {"from_": run, "dry_run": True, "device": "cpu"}
+    (at / "plan.json").write_text('{"weight_decay": 0.0002}')
+    plan = {"from_": run, "plan": f"{at / 'plan.json'}", "dry_run": True, "device": "cpu"}
     lists = {"lexicon": f"{at / 'words.txt'}", "opt_out": f"{at / 'left.txt'}"}
     corpus, space = f"{road / 'corpus'}", f"{road / 'space.json'}"
     aliases, deny = f"{road / 'aliases.tsv'}", f"{at / 'words.txt'}"
+    (at / "weights.csv").write_text("tag,weight\ncircle,2\n")
+    weights = f"{at / 'weights.csv'}"
     given: dict[str, dict[str, Any]] = {
         "quickstart": {"out": f"{road.folder}"},
         "gather": {
@@ -63,7 +66,7 @@ def calls(road: Road, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cal
             **lists,
         },
         "labels": {"corpus": corpus, "out": f"{at / 'space.json'}", "aliases": aliases, "deny": deny},
-        "pretrain": {"corpus": corpus, "labels": space, "out": f"{at / 'p'}", **plan},
+        "pretrain": {"corpus": corpus, "labels": space, "out": f"{at / 'p'}", "tag_weights": weights, **plan},
         "train": {**target, "out": f"{at / 't'}", **plan},
         "compare": {**target, "model": [run], "out": f"{at / 'c'}", "by": ["knn"], "epochs": 1, "device": "cpu"},
         "evaluate": {"target": target["test"], **others},

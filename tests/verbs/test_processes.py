@@ -102,7 +102,7 @@ def test_p12_one_process_goes_on_where_two_have_been(road: Road, undisturbed: Pa
     finish(launcher, code=1)
     alone = [sys.executable, "-m", "tagwise", *map(str, pretrain(road, folder))]
     done = subprocess.run(alone, capture_output=True, text=True, timeout=240, check=True)
-    assert "on 1 processes instead of 2: the batches are the same" in done.stderr
+    assert "with another number of processes, 1 instead of 2: the batches are the same" in done.stderr
     assert [line[::2] for line in losses(folder)] == [line[::2] for line in losses(undisturbed)]
 
 

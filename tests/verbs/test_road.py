@@ -201,6 +201,26 @@ def test_p15_a_dry_run_says_what_it_costs_and_writes_nothing(road: Road, here: H
     assert sorted(road.folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize("law", ["natural", "sqrt", "uniform"])
+def test_p16_the_sampler_is_chosen_by_name(road: Road, here: Here, tmp_path: Path, law: str) -> None:
+    threshold = () if law == "natural" else ("--threshold", "20")
+    arguments = (road / "corpus", "--labels", road / "space.json", "-o", tmp_path, *SMALL, "--law", law, *threshold)
+    done = here("pretrain", *arguments, "--dry-run", "--rate", "100")
+    told = "natural: " if law == "natural" else f"{law}, threshold 20 pictures: "
+    assert f"sampling law   {told}" in done.out
+    assert here("pretrain", *arguments, "--law", "uniformly", "--dry-run").code == 2
+
+
+def test_p16_expected_and_actual_exposure_of_each_tag_are_reported(road: Road) -> None:
+    exposures = read_json(road / "runs/a" / "exposures.json")
+    expected_V, seen_V = np.array(exposures["expected"]), np.array(exposures["seen"])
+    assert len(expected_V) == len(seen_V) == len(exposures["labels"]) == len(LabelSpace.load(road / "space.json"))
+    assert seen_V.sum() == pytest.approx(expected_V.sum(), rel=0.05)
+    assert (np.abs(seen_V - expected_V) < 5 * np.sqrt(expected_V) + 5).all()
+    page = (road / "report.html").read_text("utf-8")
+    assert "a: the tags seen furthest from what the law expects" in page
+
+
 def test_a_grown_label_space_keeps_the_rows_that_both_know(road: Road, here: Here, tmp_path: Path) -> None:
     grown = tmp_path / "grown.json"
     made = here("labels", road / "corpus", "-o", grown, "--min-count", "4", "--aliases", road / "aliases.tsv")

@@ -86,7 +86,9 @@ def read_plain(path: Path) -> Any:
     try:
         return decoders[path.suffix.lower()](path.read_bytes())
     except ImportError as error:
-        raise UsageError(f"{path} needs another package: pip install pyyaml; or give it as JSON or TOML.") from error
+        raise UsageError(
+            f"{path} needs another package: pip install 'tagwise[yaml]'; or give it as JSON or TOML."
+        ) from error
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {path}.") from error
     except (OSError, ValueError, msgspec.DecodeError) as error:

@@ -33,17 +33,16 @@ class FrozenNorm(nn.BatchNorm2d):
         return super().train(mode=False)
 
 
-class SynchronisedNorm(nn.SyncBatchNorm):
-    """A norm that sees the batches of all processes, on CPUs (gloo) as on GPUs (NCCL).
+class SynchronisedNorm(nn.BatchNorm2d):
+    """A norm that sees the batches of all processes on CPUs; torch's own, which DDP accepts on GPUs alone, does there.
 
-    torch's own knows GPUs alone; there it is used as it is. Outputs, running statistics and gradients of the
-    processes' summed losses are those of one process with the whole batch.
+    Outputs, running statistics and gradients of the processes' summed losses are those of one process with the
+    whole batch.
     """
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
         """Maps [B, C, H, W] to maps of the same shape; processes may have unlike numbers of pictures."""
-        together = self.training and distributed.is_available() and distributed.is_initialized()
-        if not together or maps_BCHW.device.type != "cpu":
+        if not (self.training and distributed.is_available() and distributed.is_initialized()):
             normed: Tensor = super().forward(maps_BCHW)
             return normed
         from torch.distributed.nn.functional import all_reduce  # not in every build of torch
@@ -106,7 +105,9 @@ def freeze(net: Backbone, parts: str) -> None:
 
 
 def synchronise_norms(net: nn.Module) -> None:
-    """Lets the norms see the batches of all processes, but for frozen ones; in place, before the optimiser is made.
+    """Lets the norms see the batches of all processes, but for frozen ones.
+
+    In place, on the device where the net will be trained, before the optimiser is made.
 
     Without it each process norms by its own part of the batch, as the papers' code did.
     """
@@ -115,10 +116,11 @@ def synchronise_norms(net: nn.Module) -> None:
             net.set_submodule(name, _synchronised(module))
 
 
-def _synchronised(norm: nn.BatchNorm2d) -> SynchronisedNorm:
+def _synchronised(norm: nn.BatchNorm2d) -> SynchronisedNorm | nn.SyncBatchNorm:
     state = norm.state_dict()
+    kind = nn.SyncBatchNorm if norm.running_mean is not None and norm.running_mean.is_cuda else SynchronisedNorm
     with torch.device("meta"):
-        synchronised = SynchronisedNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+        synchronised = kind(norm.num_features, eps=norm.eps, momentum=norm.momentum)
     synchronised.load_state_dict(state, assign=True)
     return synchronised.train(norm.training)
 

@@ -109,27 +109,35 @@ def score_table(scores: Sequence[Score], caption: str = "") -> Table:
     return Table(columns=columns, rows=rows, caption=caption, numeric=columns[2:])
 
 
-def curve_chart(series: Mapping[str, tuple[ArrayLike, ArrayLike]], *, caption: str, measure: str = "loss") -> Chart:
+def curve_chart(
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]], *, caption: str, measure: str = "loss", fractions: bool = False
+) -> Chart:
     """A measure, such as the loss in nats, against pictures seen.
 
     Args:
-        series: By name, pictures seen (rising) and the measure there; what is not finite is left out.
+        series: By name, pictures seen (rising) and the measure there; what is not finite is left out. One without
+            points is not shown, and the others keep the colours that they have beside it in another chart.
         caption: What the reader should see.
         measure: The word beside the axis.
+        fractions: It is within 0..1 and told in percent.
     """
-    points = {name: marks.finite(*pair) for name, pair in series.items()}
-    keys = marks.line_keys(series)
+    every = {name: marks.finite(*pair) for name, pair in series.items()}
+    points = {name: pair for name, pair in every.items() if len(pair[0])}
+    keys = [key for key, (seen, _) in zip(marks.line_keys(every), every.values(), strict=True) if len(seen)]
 
     def paint(figure: Figure, narrow: bool) -> None:
         axes = axes_within(figure, 44, 14, 30, 44)
         for curve, key in zip(points.values(), keys, strict=True):
             marks.line(axes, *marks.averaged(*curve), key)
         marks.count_axis(axes, narrow)
+        if fractions:
+            marks.percent_axis(axes, [value for _, values in points.values() for value in values], vertical=True)
         marks.axis_words(axes, "pictures seen", measure)
 
-    told = "; ".join(f"{name} ends at {values[-1]:.4g}" for name, (_, values) in points.items() if len(values))
+    ends = {name: percent(values[-1]) if fractions else f"{values[-1]:.4g}" for name, (_, values) in points.items()}
+    told = "; ".join(f"{name} ends at {end}" for name, end in ends.items())
     wide, narrow = drawings(paint, (340, 290), f"{measure} against pictures seen. {told}.")
-    return Chart(svg=wide, svg_narrow=narrow, caption=caption, table=_curve_table(points), keys=keys)
+    return Chart(svg=wide, svg_narrow=narrow, caption=caption, table=_curve_table(points, fractions), keys=keys)
 
 
 def bar_chart(counts: Mapping[str, int], *, caption: str, unit: str = "tags") -> Chart:
@@ -253,14 +261,16 @@ def _law_table(
     return Table(columns=("labels", *ranked), rows=rows)
 
 
-def _curve_table(points: Mapping[str, tuple[Floats, Floats]]) -> Table:
-    last = max((seen[-1] for seen, _ in points.values() if len(seen)), default=0.0)
+def _curve_table(points: Mapping[str, tuple[Floats, Floats]], fractions: bool) -> Table:
+    last = max((seen[-1] for seen, _ in points.values()), default=0.0)
     edges = np.linspace(0, last, _CURVE_ROWS + 1)
-    rows = [
-        [round(stop), *(_mean_between(seen, values, start, stop) for seen, values in points.values())]
-        for start, stop in pairwise(edges)
-    ]
-    return Table(columns=("pictures seen, mean since the row before", *points), rows=rows)
+    rows: list[list[Cell]] = []
+    for start, stop in pairwise(edges):
+        means = [_mean_between(seen, values, start, stop) for seen, values in points.values()]
+        shown = [percent(mean) if fractions and mean is not None else mean for mean in means]
+        rows.append([round(stop), *shown])
+    columns = ("pictures seen, mean since the row before", *points)
+    return Table(columns=columns, rows=rows, numeric=columns[1:])
 
 
 def _mean_between(seen: Floats, values: Floats, start: float, stop: float) -> float | None:

@@ -84,9 +84,9 @@ def dot(axes: Axes, x: float, y: float, color: str, *, hollow: bool = False, siz
 
 
 def line(axes: Axes, x: Floats, y: Floats, key: Key) -> None:
-    """A line as its key shows it."""
+    """A line as its key shows it; a point alone is a dot."""
     dash = tuple(map(float, key.dash.split()))
-    axes.plot(x, y, color=COLORS[key.color], linestyle=(0, dash) if dash else "-")
+    axes.plot(x, y, color=COLORS[key.color], linestyle=(0, dash) if dash else "-", marker="o" if len(x) == 1 else "")
 
 
 def bar(axes: Axes, y: float, length: float, color: str, text: str) -> None:

@@ -124,11 +124,11 @@ def augmented(
     Returns:
         float32 [B, 3, resolution, resolution]; crops that reach out are mirrored at the edge.
     """
-    images_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
-    u = torch.from_numpy(numbers).to(images_BCHW.device)
-    size = [len(images_BCHW), 3, view.resolution, view.resolution]
-    grid = F.affine_grid(_crops(u, augment, view), size, align_corners=False)
-    cropped = _sampled(images_BCHW, grid, augment, view) * _lights(u, augment)
+    u = torch.from_numpy(numbers).to(images_BHWC.device)
+    whole_pixels = augment.pad and not augment.turn_degrees
+    cropped = (_cut if whole_pixels else _sampled)(images_BHWC, u, augment, view)
+    if augment.light:
+        cropped = cropped * _lights(u, augment)
     if augment.by_picture:
         pixels_BHWC = cropped.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
         pairs = zip(pixels_BHWC, seeds, strict=True)
@@ -165,9 +165,14 @@ def centred(images_BHWC: Tensor, view: View) -> Tensor:
 
 
 def normalised(images_BCHW: Tensor, view: View) -> Tensor:
-    """Grey levels 0..255 as the net takes them."""
+    """Grey levels 0..255 as the net takes them; how they lie in memory stays."""
     mean, std = (_channels(values, images_BCHW) for values in (view.mean, view.std))
-    return (images_BCHW - mean) / std
+    images_BHWC = images_BCHW.permute(0, 2, 3, 1)
+    if not images_BHWC.is_contiguous():
+        return (images_BCHW - mean) / std
+    # Three channels are too short for the innermost loop, a row of pixels is not: five times as fast on a CPU.
+    mean, std = (values.flatten().repeat(images_BHWC.shape[2]) for values in (mean, std))
+    return ((images_BHWC.flatten(2) - mean) / std).view(images_BHWC.shape).permute(0, 3, 1, 2)
 
 
 def _channels(values: tuple[float, float, float], images_BCHW: Tensor) -> Tensor:
@@ -175,7 +180,26 @@ def _channels(values: tuple[float, float, float], images_BCHW: Tensor) -> Tensor
     return torch.tensor(values, device=images_BCHW.device).view(1, 3, 1, 1) * 255
 
 
-def _sampled(images_BCHW: Tensor, grid: Tensor, augment: Augment, view: View) -> Tensor:
+def _cut(images_BHWC: Tensor, u: Tensor, augment: Augment, view: View) -> Tensor:
+    """What ``_sampled`` gives of padded squares that nothing turns, in a fifth of the time: pixels are only moved."""
+    batch, size, pad, side = len(images_BHWC), images_BHWC.shape[1], augment.pad, view.resolution
+    width = size + 2 * pad
+    row = _channels(view.mean, images_BHWC).flatten().repeat(width)  # filled row by row, as in ``normalised``
+    padded_BHWC = row.expand(batch, width, 3 * width).clone().view(batch, width, width, 3)
+    padded_BHWC[:, pad : pad + size, pad : pad + size] = images_BHWC
+    left, top = ((first + pad).long()[:, None] for first in _padded_places(u, augment, view))
+    along = torch.arange(side, device=u.device)
+    columns = left + torch.where(u[:, 4:5] < 0.5, side - 1 - along, along) if augment.flip else left + along
+    rows = torch.arange(batch, device=u.device)[:, None] * width + top + along
+    at = rows[:, :, None] * width + columns[:, None, :]
+    cut_BHWC = padded_BHWC.view(-1, 3).index_select(0, at.flatten()).view(batch, side, side, 3)
+    return cut_BHWC.permute(0, 3, 1, 2)
+
+
+def _sampled(images_BHWC: Tensor, u: Tensor, augment: Augment, view: View) -> Tensor:
+    images_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
+    size = [len(images_BCHW), 3, view.resolution, view.resolution]
+    grid = F.affine_grid(_crops(u, augment, view), size, align_corners=False)
     if not augment.pad:
         return F.grid_sample(images_BCHW, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     mean = _channels(view.mean, images_BCHW)
@@ -204,11 +228,17 @@ def _boxes(u: Tensor, augment: Augment, _: View) -> tuple[Tensor, Tensor, Tensor
 
 def _padded_boxes(u: Tensor, augment: Augment, view: View) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The same for crops of whole pixels out of the padded square."""
-    places = view.resize + 2 * augment.pad - view.resolution + 1
-    left, top = ((u[:, place] * places).floor() - augment.pad for place in (2, 3))
+    left, top = _padded_places(u, augment, view)
     side = torch.full_like(left, view.resolution / view.resize)
     centre_x, centre_y = ((2 * first + view.resolution) / view.resize - 1 for first in (left, top))
     return side, side, centre_x, centre_y
+
+
+def _padded_places(u: Tensor, augment: Augment, view: View) -> tuple[Tensor, Tensor]:
+    """Left and top of such crops, in pixels of the square that is padded."""
+    places = view.resize + 2 * augment.pad - view.resolution + 1
+    left, top = ((u[:, place] * places).floor() - augment.pad for place in (2, 3))
+    return left, top
 
 
 def _lights(u: Tensor, augment: Augment) -> Tensor:

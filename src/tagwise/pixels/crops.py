@@ -6,13 +6,16 @@ The crop is cut out of the whole picture, as the papers' recipes do, and not out
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
 import torch
 from PIL import Image
+from torch import Tensor
 
 from tagwise.pixels.augment import Augment, picture_seed, vary_picture
 from tagwise.pixels.decode import UPRIGHT, check_size, decode, orientation_of
@@ -47,15 +50,11 @@ class CropReader:
         Raises:
             PictureRefused: It cannot honestly be read.
         """
-        from torchvision.transforms import v2
-
-        side, least, aspect = self.view.resolution, self.augment.smallest_area_fraction, self.augment.aspect
-        interpolation = v2.InterpolationMode(self.view.interpolation)
+        crop = _random_crop(self.augment, self.view)
         picture_CHW = torch.from_numpy(decode_whole(place, self.view.background)).permute(2, 0, 1)
         seed = picture_seed(self.seed, number)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            crop = v2.RandomResizedCrop(side, (least, 1.0), (1 / aspect, aspect), interpolation)
             picture_CHW = crop(picture_CHW)
             if self.augment.flip and torch.rand(()) < 0.5:
                 picture_CHW = picture_CHW.flip(-1)
@@ -63,6 +62,17 @@ class CropReader:
         if self.augment.by_picture:
             pixels_HWC = vary_picture(pixels_HWC, self.augment, self.view, seed)
         return pixels_HWC.numpy()
+
+
+@cache
+def _random_crop(augment: Augment, view: View) -> Callable[[Tensor], Tensor]:
+    from torchvision.transforms import v2
+
+    area, ratio = (augment.smallest_area_fraction, 1.0), (1 / augment.aspect, augment.aspect)
+    crop: Callable[[Tensor], Tensor] = v2.RandomResizedCrop(
+        view.resolution, area, ratio, v2.InterpolationMode(view.interpolation)
+    )
+    return crop
 
 
 def decode_whole(place: Place, background: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,11 @@ from tagwise.base.progress import say
 
 KEPT = "kept"
 """The folder inside that of the checkpoints of those that nothing removes."""
+
+_DAMAGED = (
+    *(OSError, RuntimeError, EOFError, ValueError, KeyError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +65,19 @@ def newest_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | No
     paths = sorted(folder.glob("*.pt"), reverse=True)
     for path in paths:
         try:
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            return _read(path, device)
+        except _DAMAGED as error:
             say(f"The checkpoint {path} cannot be read ({type(error).__name__}); the one before it is tried.")
-        else:
-            return state
     if paths:
         raise TagwiseError(f"No checkpoint in {folder} can be read; give --overwrite to begin anew.")
     return None
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    """Checks the sums of all tensors first: torch's reader does not, and a flipped bit would go on training."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state

@@ -32,7 +32,7 @@ def estimate(
     Args:
         plan: The training.
         outputs: Outputs of the classifier.
-        pictures: Pictures that are packed.
+        pictures: Pictures that there are.
         device: Where it would run.
         ranks: Processes that share each batch.
         rate: Pictures a second of all processes; None: measured here in a short trial on random pixels.
@@ -47,11 +47,11 @@ def estimate(
     macs = count_macs(plan.design, plan.view.resolution, plan.view.resolution, outputs).total
     head = (plan.design.channels[-1] + 1) * outputs
     share = Ranks(world=ranks).share(plan.batch)
+    packed = f"{_gigabytes(pictures * 3 * plan.view.resize**2)} of packed pictures, " if plan.feed == "packed" else ""
     return {
         "net": f"{parameters:,} parameters, {head:,} of them in the classifier; {macs / 1e6:,.1f} million mult-adds",
         "memory": _memory(plan, parameters, share) + (f", in each of {ranks} processes" if ranks > 1 else ""),
-        "disk": f"{_gigabytes(pictures * 3 * plan.view.resize**2)} of packed pictures, "
-        f"{_gigabytes(3 * _bytes_a_parameter(plan) // 2 * parameters)} of checkpoints",
+        "disk": f"{packed}{_gigabytes(3 * _bytes_a_parameter(plan) // 2 * parameters)} of checkpoints",
         "time": _time(plan, share, device, ranks, rate),
     }
 

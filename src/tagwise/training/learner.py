@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tagwise.base.errors import TagwiseError
 from tagwise.nets import synchronise_norms
 from tagwise.nets.grammar import ResidualNet
-from tagwise.training.losses import LossSettings, LossValue, Truth, chunked_tag_loss, tag_loss
+from tagwise.training.losses import LossSettings, LossValue, Truth, chunked_tag_loss, tag_loss, truth_of
 from tagwise.training.optim import build_optimiser
 from tagwise.training.plans import Plan
 from tagwise.training.ranks import Ranks
@@ -102,6 +103,8 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from what ``state`` gave."""
+        if self._ranks.world > 1:
+            self._settle_buckets()
         self.net.load_state_dict(state["net"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scaler.load_state_dict(state["scaler"])
@@ -111,10 +114,30 @@ class Learner:
         """The state dict that becomes the model: the weights, or their running mean where the plan has one."""
         return self.net.state_dict() if self._mean is None else self._mean
 
+    def model(self) -> ResidualNet:
+        """A copy of the net with ``result``, the same in all processes, whose norms have seen unlike pictures."""
+        net = deepcopy(self.net)
+        net.load_state_dict(self.result())
+        self._ranks.follow_first(net.buffers())
+        return net.eval()
+
     @property
     def finite(self) -> bool:
         """Whether all weights are numbers."""
         return all(bool(parameter.isfinite().all()) for parameter in self.net.parameters())
+
+    def _settle_buckets(self) -> None:
+        """A step on blank pictures, of which ``restore`` leaves nothing.
+
+        DDP arranges gradients anew after its first backward pass. In which order three or more processes add up
+        a gradient depends on its place, so a run that goes on begins with the places that the others have ended with.
+        """
+        share, side = self._ranks.share(self._plan.batch), self._plan.view.resolution
+        device = next(self.net.parameters()).device
+        blank_BCHW = torch.zeros(share, 3, side, side, device=device).contiguous(memory_format=self.memory_format)
+        ids, offsets = torch.zeros(share, dtype=torch.int64, device=device), torch.arange(share + 1, device=device)
+        with torch.random.fork_rng(devices=[]):
+            self.step(blank_BCHW, truth_of(self._plan.loss, ids, offsets), rate=0.0)
 
     def _backward(self, images_BCHW: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
         share = self._ranks.share(self._plan.batch)

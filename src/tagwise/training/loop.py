@@ -8,6 +8,7 @@ anywhere goes on as if it never had been, on as many processes as there are now.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import time
@@ -46,6 +47,9 @@ CHECKPOINT_SECONDS = 300
 LOG_LINES = 100
 """About so many lines a run's log has."""
 
+REPEAT_SECONDS = 0.5
+"""A signal that comes again sooner is the same one by another way."""
+
 _NEVER = 2**62
 _NAMED = 3
 
@@ -70,7 +74,7 @@ class Job:
     names: Sequence[object] = ()
     """Of the pictures, for messages."""
     judge: Callable[[ResidualNet], float] | None = None
-    """Accuracy on pictures that were held out, asked after each epoch."""
+    """Accuracy on pictures that were held out, asked after each epoch in all processes, which have to agree."""
     keep: Keep = field(default_factory=Keep)
     run: Run | None = None
     """Where log and checkpoints go; None for a short training whose model alone is wanted."""
@@ -113,8 +117,11 @@ class _Stretch:
         return cls(loss=zero, excess=zero.clone(), sick=torch.full((), _NEVER, device=device))
 
 
-def train(job: Job) -> None:
+def train(job: Job) -> Tensor:
     """Trains the net for the plan's pictures, or what is left of them.
+
+    Returns:
+        Pictures with each label that the net has seen, in all processes and since the run began: int64 [V].
 
     Raises:
         Interrupted: SIGINT or SIGTERM came, to any of the processes; the state is saved.
@@ -122,7 +129,7 @@ def train(job: Job) -> None:
         DataRefused: Too many pictures can no longer be read.
         TagwiseError: Memory is short, or processes that read pictures die again and again.
     """
-    _Training(job).run()
+    return _Training(job).run()
 
 
 def memory_format(design: Design) -> torch.memory_format:
@@ -141,18 +148,19 @@ class _Training:
         self._learner = Learner(job.net.to(job.device), job.plan, job.ranks, job.tag_weights, layout)
         self._stream = PictureStream(job.index, job.plan.seed)
         self._stretch = _Stretch.on(job.device)
+        self._exposures_V = torch.zeros(job.net.num_classes, dtype=torch.int64)
         self._best = -1.0
         self._saved = time.monotonic()
 
-    def run(self) -> None:
+    def run(self) -> Tensor:
         job, plan = self._job, self._plan
-        first = self._restore()
         job.net.train()
+        first = self._restore()
         with (
             torch.random.fork_rng(devices=[]),
             _signals(job.run is not None) as stopped,
             _shown(job, first) as ticker,
-            _tensorboard(job.run) as board,
+            _tensorboard(job.run if job.ranks.first else None) as board,
             closing(job.pictures.batches(map(self._request, range(first, plan.steps)))) as batches,
         ):
             for step in range(first, plan.steps):
@@ -164,6 +172,7 @@ class _Training:
                 self._after(step, stopped)
         job.net.load_state_dict(self._learner.result())
         job.net.eval()
+        return job.ranks.total(self._exposures_V)
 
     def _request(self, step: int) -> Request:
         positions = positions_of(step, self._plan.batch, self._job.ranks.rank, self._job.ranks.world)
@@ -174,6 +183,7 @@ class _Training:
         began = time.monotonic()
         batch = next(batches)
         self._stretch.waited += time.monotonic() - began
+        self._exposures_V.index_add_(0, batch.ids, torch.ones_like(batch.ids))
         torch.manual_seed(rng.stream_seed(plan.seed, "dropped units", step, *([rank] if rank else [])))
         if plan.design.drop_block:
             set_drop_block(self._job.net, plan.design.drop_block * (step + 1) / plan.steps)
@@ -213,24 +223,24 @@ class _Training:
         late = job.ranks.any(time.monotonic() - self._saved > CHECKPOINT_SECONDS)
         if job.run is not None and (stop or late or epoch_ends or step + 1 == self._plan.steps):
             self._save(step)
-            if best:
+            if job.ranks.first and best:
                 keep_checkpoint(job.run.checkpoints, seen, "best")
-            if epoch_ends and job.keep.every_epochs and self._epoch(step + 1) % job.keep.every_epochs == 0:
-                keep_checkpoint(job.run.checkpoints, seen, f"epoch-{self._epoch(step + 1)}")
+            every, epochs = job.keep.every_epochs, self._epoch(step + 1)
+            if job.ranks.first and epoch_ends and every and epochs % every == 0:
+                keep_checkpoint(job.run.checkpoints, seen, f"epoch-{epochs}")
         if stop:
+            job.ranks.wait()  # the launcher kills the others as soon as one has ended
             raise Interrupted(stop, f"Stopped after {seen:,} pictures, all saved; give the same command to go on.")
 
     def _epoch(self, step: int) -> int:
         return self._stream.epoch_of(step * self._plan.batch // self._plan.repeats)
 
     def _judged(self, seen: int) -> bool:
-        """Whether the net is better than it ever was on what was held out."""
+        """Whether the model that would come of it now is better than it ever was on what was held out."""
         job = self._job
         if job.judge is None:
             return False
-        job.net.eval()
-        accuracy = job.judge(job.net)
-        job.net.train()
+        accuracy = job.judge(self._learner.model())
         if job.run is not None and job.ranks.first:
             job.run.append(HeldOutLine(seen=seen, epoch=seen / self._epoch_length, accuracy=accuracy))
         better = accuracy > self._best
@@ -244,7 +254,7 @@ class _Training:
     def _log(self, step: int, ticker: Ticker | None, board: Any) -> None:
         job, stretch, seen = self._job, self._stretch, (step + 1) * self._plan.batch
         sums = torch.stack([stretch.loss, stretch.excess]).cpu()
-        loss, excess = (job.ranks.mean(sums) / stretch.steps).tolist()
+        loss, excess = (job.ranks.total(sums) / (stretch.steps * job.ranks.world)).tolist()
         if not math.isfinite(loss):
             raise self._diverged(step)
         line = LogLine(
@@ -268,7 +278,7 @@ class _Training:
     def _diverged(self, step: int) -> Diverged:
         """What happened, where, and which pictures had been looked at."""
         job = self._job
-        sick = min(int(self._stretch.sick), step)
+        sick = min(*job.ranks.gathered(int(self._stretch.sick)), step)
         rows = self._stream.rows(positions_of(sick, self._plan.batch) // self._plan.repeats)
         names = [printable(str(job.names[row])) for row in rows[:_NAMED].tolist()] if job.names else []
         of = f" of {', '.join(names)} and {max(len(rows) - _NAMED, 0)} more" if names else ""
@@ -286,16 +296,19 @@ class _Training:
             raise self._diverged(step)
         self._saved = time.monotonic()
         stretches = self._job.ranks.gathered(self._stretch.state())
+        exposures_V = self._job.ranks.total(self._exposures_V)
         if not self._job.ranks.first:
             return
         seen = (step + 1) * self._plan.batch
-        state = {"seen": seen, "best": self._best, "stretches": stretches, **self._learner.state()}
+        state = {"seen": seen, "best": self._best, "stretches": stretches, "exposures": exposures_V}
+        state |= self._learner.state()
         save_checkpoint(self._job.run.checkpoints, seen, state, self._job.keep)
 
     def _restore(self) -> int:
         """Takes up the newest checkpoint; returns the first step that is left."""
         job = self._job
         state = newest_checkpoint(job.run.checkpoints, job.device) if job.run is not None else None
+        job.ranks.agree(str(state and state["seen"]), "newest checkpoint")
         if job.run is not None and job.ranks.first:
             job.run.cut_log(state["seen"] if state else 0)
         if state is None:
@@ -303,6 +316,8 @@ class _Training:
         self._learner.restore(state)
         stretches = state["stretches"]
         self._stretch.restore(stretches[job.ranks.rank % len(stretches)])
+        if job.ranks.first:
+            self._exposures_V.copy_(state["exposures"])
         self._best = state["best"]
         if job.title is not None:
             say(f"{job.title}: going on after {state['seen']:,} pictures{self._other_world(len(stretches))}")
@@ -312,24 +327,35 @@ class _Training:
         if world == self._job.ranks.world:
             return ""
         return (
-            f", on {self._job.ranks.world} processes instead of {world}: the batches are the same, and norms see "
-            "other parts of them"
+            f", with another number of processes, {self._job.ranks.world} instead of {world}: the batches are the "
+            "same, and norms see other parts of them"
         )
 
 
 @contextmanager
 def _signals(wanted: bool) -> Iterator[list[int]]:
-    """A list that receives SIGINT or SIGTERM; the same signal again then acts as it always does."""
+    """A list that receives SIGINT or SIGTERM; the same signal some time later then acts as it always does.
+
+    Sooner it is no second one: torchrun and schedulers pass on what the whole group of processes got already.
+    """
     received: list[int] = []
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield received
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+    came: dict[int, float] = {}
+
     def receive(number: int, _: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        say("Stopping after this step; once more stops at once.")
+        if number not in came:
+            came[number] = time.monotonic()
+            say("Stopping after this step; once more stops at once.")
+        elif time.monotonic() - came[number] > REPEAT_SECONDS:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     try:
         for number in before:

@@ -88,6 +88,8 @@ class Plan:
     """Power that holds back what is easy (gamma), of the asymmetric and the focal loss; None: the papers'."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all labels."""
+    tag_weights: str | None = None
+    """Digest of what each label's part of the loss is multiplied by; None: all by 1."""
     law: Law = "natural"
     """How often a picture is drawn."""
     threshold: float | None = None
@@ -180,7 +182,7 @@ def _contradictions(plan: Plan) -> Iterator[str]:
         yield "warmup_rate is where warm-up begins, and warmup_fraction is 0"
 
 
-IDENTITY = ("task", "data", "design", "start", "law", "threshold", "freeze", "images", "batch", "seed")
+IDENTITY = ("task", "data", "design", "start", "law", "threshold", "freeze", "images", "batch", "seed", "tag_weights")
 """Settings that --set leaves alone: they have flags of their own, or none."""
 
 

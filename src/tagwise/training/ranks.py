@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,13 +58,18 @@ class Ranks:
         distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return bool(flags)
 
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """The values' mean over the processes."""
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """The values' sum over the processes."""
+        values = values.clone()
         if self.world > 1:
-            values = values.clone()
             distributed.all_reduce(values)
-            values /= self.world
         return values
+
+    def follow_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Gives all processes what the first one's tensors hold, in place."""
+        if self.world > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
 
     def gathered(self, value: T) -> list[T]:
         """Every process's value, in the order of their ranks."""
@@ -180,8 +185,3 @@ def _own_gpu(local: int) -> str:
         raise UsageError(f"There are more processes here than GPUs ({found}); give torchrun --nproc-per-node {found}.")
     torch.cuda.set_device(local)
     return f"cuda:{local}"
-
-
-def shared_rows(rows: Sequence[int], ranks: Ranks) -> Sequence[int]:
-    """This process's part of pictures that are evaluated: each belongs to exactly one process."""
-    return rows[ranks.rank :: ranks.world]

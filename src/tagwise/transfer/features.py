@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tagwise.base.views import View
+from tagwise.measure.accuracy import top_k_right
 from tagwise.nets.grammar import ResidualNet
 from tagwise.pixels.augment import centred
 from tagwise.training.loop import memory_format
+from tagwise.training.ranks import Ranks
 
 BATCH = 256
 
@@ -26,6 +28,25 @@ def score(net: ResidualNet, images_NHWC: NDArray[np.uint8], view: View, device: 
     """The logits, float32 [N, outputs]; the net computes in the precision of its parameters."""
     logits_NV: NDArray[np.float32] = _forward(net, net.forward, images_NHWC, view, device).numpy()
     return logits_NV
+
+
+def right_answers(
+    net: ResidualNet,
+    images_NHWC: NDArray[np.uint8],
+    truth: NDArray[np.int64],
+    view: View,
+    device: torch.device,
+    ranks: Ranks,
+) -> NDArray[np.bool_]:
+    """Whether the net is right about each picture, told to all processes; each picture is scored in one of them.
+
+    They share out whole batches, the very ones that a single process scores.
+    """
+    right = np.zeros(len(truth), np.bool_)
+    for first in range(ranks.rank * BATCH, len(truth), ranks.world * BATCH):
+        part = slice(first, first + BATCH)
+        right[part] = top_k_right(score(net, images_NHWC[part], view, device), truth[part])
+    return np.logical_or.reduce(ranks.gathered(right))
 
 
 def _forward(

@@ -1,7 +1,8 @@
 """Targets and labelled pictures out of folders and tables; files are compared, no picture is decoded.
 
 Forms: a folder with ``train`` and ``test`` (each a folder a class, ``validation`` or ``val`` may
-stand beside them), a plain folder of class folders, or a table with a column of classes.
+stand beside them), a plain folder of class folders, a table with a column of classes, or ImageNet
+as it was handed out (``ilsvrc.py``), whose validation pictures are the test part.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tagwise.corpus.post import Post
 from tagwise.corpus.readers import open_source
 from tagwise.corpus.readers.tables import Columns, open_table
 from tagwise.pixels.place import Place
+from tagwise.transfer.ilsvrc import find_list, read_listed, unpacked
 from tagwise.transfer.named import NAMES, named_parts
 from tagwise.transfer.targets import Part, Target
 
@@ -40,7 +42,8 @@ def open_target(
 
     Args:
         path: A folder, a table, or ``cifar10`` or ``cifar100`` where no folder is called so.
-        test: The test part, in the form of a class-folder tree or a table, where ``path`` has none.
+        test: The test part, in the form of a class-folder tree, a table, or a flat folder with ILSVRC's list, where
+            ``path`` has none.
         test_fraction: Share of each class to set aside as the test part, where there is none.
         holdout: What of each class to set aside as the validation part, where there is none: ``50/class``, or a share.
         picture_column: Column of the pictures' paths, where a table leaves it open.
@@ -94,16 +97,17 @@ def open_labelled(
         UsageError: There is no such target, its form is not clear, or it has parts but none for the test.
         DataRefused: It holds no labelled picture.
     """
-    test = path / "test"
     if _is_name(path):
         listed = named_parts(path.name)["test"]
         classes = tuple(sorted({name for _, name in listed}))
         return classes, _part("test", listed, classes)
-    if _has_parts(path) and not test.is_dir():
+    path = unpacked(path)
+    test = _part_folders(path).get("test")
+    if _has_parts(path) and test is None:
         raise UsageError(f"{path} has parts and none is a test; give the folder of the part to evaluate on.")
-    parted = test.is_dir() and any(entry.is_dir() for entry in test.iterdir())
-    columns = Columns(picture=picture_column, tags=class_column, separator="none")
-    listed = _read_pictures(test if parted else path, columns)
+    if test is None or (test == path / "test" and not _has_folders(test)):  # it may be the class of tests
+        test = path
+    listed = _read_pictures(test, Columns(picture=picture_column, tags=class_column, separator="none"))
     if not listed:
         raise DataRefused(f"{path} holds no labelled picture; give a folder of class folders, or a table.")
     classes = tuple(sorted({name for _, name in listed}))
@@ -116,17 +120,29 @@ def _is_name(path: Path) -> bool:
 
 
 def _read_parts(path: Path, columns: Columns) -> dict[str, list[tuple[Place, str]]]:
+    path = unpacked(path)
     if not _has_parts(path):
         return {"train": _read_pictures(path, columns)}
+    return {name: _read_pictures(folder, columns) for name, folder in _part_folders(path).items()}
+
+
+def _part_folders(path: Path) -> dict[str, Path]:
+    """The folders that are there, by the part that each would be."""
     folders = {"train": path / "train", "test": path / "test"}
     folders["validation"] = path / ("val" if (path / "val").is_dir() else "validation")
-    return {name: _read_pictures(folder, columns) for name, folder in folders.items() if folder.is_dir()}
+    # ILSVRC's test pictures have no public classes: everybody is scored on its validation pictures.
+    if find_list(folders["validation"]) is not None and not _has_folders(folders["test"]):
+        folders["test"] = folders.pop("validation")
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 
 def _has_parts(path: Path) -> bool:
     """Whether ``train`` is a part, not the class of vehicles."""
-    train = path / "train"
-    return train.is_dir() and ((path / "test").is_dir() or any(entry.is_dir() for entry in train.iterdir()))
+    return (path / "train").is_dir() and ((path / "test").is_dir() or _has_folders(path / "train"))
+
+
+def _has_folders(path: Path) -> bool:
+    return path.is_dir() and any(entry.is_dir() for entry in path.iterdir())
 
 
 def _read_pictures(path: Path, columns: Columns) -> list[tuple[Place, str]]:
@@ -140,6 +156,8 @@ def _read_pictures(path: Path, columns: Columns) -> list[tuple[Place, str]]:
             say(f"{len(posts) - len(named):,} rows of {printable(path.name)} name no picture and are passed over.")
         # A cell is one class, even where it looks like the glued tags that the reader has split.
         return [(_place(post), "".join(post.tags)) for post in named]
+    if (listing := find_list(path)) is not None:
+        return read_listed(path, listing)
     return [(_place(post), post.tags[0]) for post in open_source(path, Columns()).posts() if post.tags]
 
 

@@ -17,6 +17,7 @@ from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.progress import printable, progress, say
 from tagwise.base.views import View
 from tagwise.corpus.pack import pack
+from tagwise.corpus.pool import map_in_order
 from tagwise.pixels.place import PictureRefused, Place
 
 Classes = NDArray[np.int64]
@@ -56,8 +57,8 @@ class Part:
         """SHA-256 of each picture's bytes, empty where they cannot be read."""
         contents = []
         with progress(f"reading the files of {self.name}", len(self.places)) as ticker:
-            for place in self.places:
-                contents.append(_content(place))
+            for content in map_in_order(_content, self.places):
+                contents.append(content)
                 ticker.advance()
         return tuple(contents)
 

@@ -62,7 +62,8 @@ def compare(
     validation part); then the test part is opened once a score. Given again, it goes on.
 
     Args:
-        target: A folder with train and test, a folder of class folders, or a table.
+        target: A folder with train and test, a folder of class folders, ImageNet as it was handed out, a table, or
+            cifar10 or cifar100.
         model: Models: run folders, model files, or published weights.
         out: Where the comparison goes.
         by: knn, linear, train; all where nothing is said.

@@ -106,7 +106,8 @@ def evaluate(
     """Measures a finished model on labelled pictures; what was published of it stands beside, with its view.
 
     Args:
-        target: A folder with a test part, a folder of class folders, or a table.
+        target: A folder with a test part, a folder of class folders, ImageNet's flat validation folder, a table, or
+            cifar10 or cifar100.
         model: A run folder, a file of ours or of others, or published weights.
         design: What the net is, for a file of others that leaves it open.
         classes: A file that names the outputs, one a line, for a file of others.

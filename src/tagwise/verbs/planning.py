@@ -59,6 +59,8 @@ def make_plan(
     flags: PlanFlags,
     start: Model | None,
     device: torch.device,
+    *,
+    elsewhere: bool = False,
     **facts: Any,
 ) -> Plan:
     """The recipe's plan, changed by the model to begin from, then by the file, then by flags.
@@ -69,6 +71,7 @@ def make_plan(
         flags: Of the command.
         start: The model to begin from; its design holds.
         device: Decides the precision, where nothing else does.
+        elsewhere: It is reckoned for other machines and their pictures; else the recipe's batch shrinks to those here.
         facts: Settings that follow from the data and other flags.
 
     Raises:
@@ -97,7 +100,7 @@ def make_plan(
     }
     given = {name: value for name, value in given.items() if value is not None}
     plan = recipe(pictures, **{**own, **settings, **facts, **given})
-    if plan.batch > pictures and "batch" not in {**settings, **given}:
+    if plan.batch > pictures and not elsewhere and "batch" not in {**settings, **given}:
         plan = recipe(pictures, **{**own, **settings, **facts, **given, "batch": pictures})
     plan = merged(plan, nested, str(flags.plan))
     if plan.freeze is not None and start is None:
@@ -112,7 +115,7 @@ def make_plan(
 def _of_this_training(flags: PlanFlags, facts: dict[str, Any]) -> dict[str, Any]:
     """The file's settings, unless they tell of other data or another model."""
     settings = flags.settings()
-    for name in ("task", "data", "start", "design"):
+    for name in ("task", "data", "start", "design", "tag_weights"):
         if name in settings and name in facts and settings[name] != facts[name]:
             raise UsageError(
                 f"{flags.plan} is the plan of another training: its {name} is {_short(settings[name])}, here it is "
@@ -171,7 +174,7 @@ def feed_files(
         places: Where they are, by row.
         ids: Label ids of all pictures, one after the other.
         offsets: Where each picture's ids begin; one more than pictures.
-        workers: Processes; by default one for each processor.
+        workers: Processes; by default one for each processor, shared among the ranks of the machine.
     """
     import os
 
@@ -184,7 +187,7 @@ def feed_files(
         offsets=offsets,
         read=CropReader(augment=plan.augment, view=plan.view, seed=plan.seed),
         side=plan.view.resolution,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers or max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1),
     )
 
 

@@ -20,9 +20,12 @@ from tagwise.verbs.planning import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from tagwise.corpus.table import Corpus
+    from tagwise.pages.page import Table
     from tagwise.pixels.batches import LabelledPictures
     from tagwise.pixels.feeding import FilePictures
     from tagwise.pixels.place import Place
@@ -38,8 +41,11 @@ if TYPE_CHECKING:
 LAWS_FILE = "laws.json"
 SCORES_FILE = "scores.json"
 EXAMPLES_FILE = "examples.json"
+EXPOSURES_FILE = "exposures.json"
 EXAMPLES = 12
 """Pictures of the corpus that a report shows with the model's own tags."""
+FURTHEST = 10
+"""Tags that a report names as seen less or more often than the law expects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,7 @@ def pretrain(
     plan: Path | str | None = None,
     law: Literal["natural", "sqrt", "uniform"] | None = None,
     threshold: float | None = None,
+    tag_weights: Path | str | None = None,
     images: str | None = None,
     batch: int | None = None,
     resolution: int | None = None,
@@ -100,6 +107,8 @@ def pretrain(
         plan: A JSON, YAML or TOML file of settings, such as a run's plan.json; flags win over it.
         law: How pictures are repeated: natural, sqrt or uniform; by default sqrt.
         threshold: Of the law, in pictures; by default an epoch is half as long again as the corpus.
+        tag_weights: A CSV or TSV file of tags and weights, by which their labels' parts of the loss are
+            multiplied; labels that it does not name weigh 1.
         images: Pictures seen: 150000, 150k, 3.5e9, or '30 epochs' of labelled pictures; by default the recipe's.
         batch: Pictures a step, over all processes.
         resolution: Side of the square that the net sees, in pixels.
@@ -115,8 +124,8 @@ def pretrain(
         overwrite: Begin anew in a folder of another run.
 
     Raises:
-        UsageError: A wrong name, number or folder, or another plan in ``out``.
-        DataRefused: No picture has a label of the space.
+        UsageError: A wrong name, number, folder or file of weights, or another plan in ``out``.
+        DataRefused: No picture has a label of the space, or no tag of the weights is one.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
     from tagwise.base.settings import digest
@@ -134,7 +143,7 @@ def pretrain(
         law, threshold = told.get("law", "sqrt"), told.get("threshold") if threshold is None else threshold
     with join_ranks(device) as (together, where):
         make = find_recipe(recipe or ("wsl_one_machine" if where.type == "cuda" else "small"))
-        tagged = _Tagged.read(corpus, labels, law, threshold)
+        tagged = _Tagged.read(corpus, labels, law, threshold, None if tag_weights is None else Path(tag_weights))
         start = load(from_, design=design) if from_ is not None else None
         resolved = make_plan(
             make,
@@ -142,10 +151,12 @@ def pretrain(
             flags,
             start,
             where,
+            elsewhere=ranks is not None,
             task="pretrain",
             data=digest([tagged.corpus.record.source_digest, tagged.space.digest]),
             law=law,
             threshold=tagged.threshold,
+            tag_weights=None if tagged.weights is None else digest(tagged.weights.tolist()),
             seed=told.get("seed", 0) if seed is None else seed,
         )
         facts = _facts(resolved, tagged)
@@ -167,7 +178,7 @@ def pretrain(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Tagged:
-    """A corpus under a label space and a sampling law."""
+    """A corpus under a label space, a sampling law and weights of the tags."""
 
     corpus: Corpus
     space: LabelSpace
@@ -176,12 +187,15 @@ class _Tagged:
     """Pictures of this corpus with each label."""
     threshold: float | None
     report: LawReport
+    weights: NDArray[np.float32] | None
+    """What each label's part of the loss is multiplied by; None: 1."""
 
     @classmethod
-    def read(cls, corpus: Path, labels: Path, law: Law, threshold: float | None) -> _Tagged:
+    def read(cls, corpus: Path, labels: Path, law: Law, threshold: float | None, tag_weights: Path | None) -> _Tagged:
         from tagwise.corpus.table import Corpus
         from tagwise.tags.law_report import report_laws
         from tagwise.tags.space import LabelSpace
+        from tagwise.tags.weighting import read_tag_weights
         from tagwise.verbs.labels import choose_threshold
 
         opened, space = Corpus.open(corpus), LabelSpace.load(labels)
@@ -189,7 +203,15 @@ class _Tagged:
         counts = _counted(assignment, space, corpus, labels)
         chosen = choose_threshold(assignment.ids, assignment.offsets, counts, law, threshold)
         report = report_laws(assignment.ids, assignment.offsets, counts, law, chosen)
-        return cls(corpus=opened, space=space, assignment=assignment, counts=counts, threshold=chosen, report=report)
+        return cls(
+            corpus=opened,
+            space=space,
+            assignment=assignment,
+            counts=counts,
+            threshold=chosen,
+            report=report,
+            weights=None if tag_weights is None else read_tag_weights(tag_weights, space),
+        )
 
     @property
     def pictures(self) -> int:
@@ -201,6 +223,8 @@ def _train(
     run: Run, tagged: _Tagged, start: Model | None, device: torch.device, together: Ranks, workers: int | None
 ) -> None:
     """Trains, and writes what the run is to leave; the model comes last, for it makes the run a finished one."""
+    import torch
+
     from tagwise.tags.epoch import EpochIndex
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, save_model
@@ -213,7 +237,7 @@ def _train(
     index = EpochIndex.build(assignment.ids, assignment.offsets, tagged.counts, plan.law, plan.threshold)
     if together.first:
         run.write(LAWS_FILE, {"statistics": law_facts(tagged.report), **_curves(space, tagged.report)})
-    train(
+    seen_V = train(
         Job(
             plan=plan,
             net=net,
@@ -222,12 +246,16 @@ def _train(
             device=device,
             memory_format=memory_format_of(run, device, together),
             ranks=together,
+            tag_weights=None if tagged.weights is None else torch.from_numpy(tagged.weights).to(device),
             names=places,
             run=run,
             title="pretraining",
         )
     )
     if together.first:
+        expected_V = tagged.report.chosen.drawn_fraction * (plan.steps * plan.batch)
+        labels = [label.spelling for label in space.labels]
+        run.write(EXPOSURES_FILE, {"labels": labels, "expected": expected_V.tolist(), "seen": seen_V.tolist()})
         finished = _finish(run, net, space, start)
         run.write(EXAMPLES_FILE, _examples(finished, plan.seed, tagged.corpus, space, assignment, device))
         save_model(run.folder / MODEL_FILE, net, finished.facts)
@@ -309,7 +337,13 @@ def _facts(plan: Plan, tagged: _Tagged) -> dict[str, str]:
     return {
         "pictures": f"{tagged.pictures:,} labelled, {len(tagged.space):,} labels",
         "sampling law": f"{law}: {epoch_length:,.0f} draws an epoch",
+        **({} if tagged.weights is None else {"tag weights": _weights_told(tagged.weights)}),
     } | plan_facts(plan, epoch_length)
+
+
+def _weights_told(weights_V: NDArray[np.float32]) -> str:
+    changed = weights_V[weights_V != 1]
+    return f"{len(changed):,} other than 1" + (f", {changed.min():g} to {changed.max():g}" if len(changed) else "")
 
 
 def _curves(space: LabelSpace, report: Any) -> dict[str, Any]:
@@ -319,6 +353,25 @@ def _curves(space: LabelSpace, report: Any) -> dict[str, Any]:
         "labels": [label.spelling for label in space.labels],
         "laws": {name: [float(share) for share in law.mass] for name, law in laws.items()},
     }
+
+
+def exposure_table(run: str, exposures: dict[str, Any]) -> Table:
+    """Pictures of each tag that the net saw beside those that the law expects, as a table of the report."""
+    import numpy as np
+
+    from tagwise.pages.page import Table
+
+    expected_V, seen_V = np.array(exposures["expected"]), np.array(exposures["seen"])
+    furthest = np.argsort(-np.abs(seen_V - expected_V) / np.sqrt(np.maximum(expected_V, 1)), kind="stable")[:FURTHEST]
+    rows = [
+        (exposures["labels"][label], f"{expected_V[label]:,.1f}", f"{seen_V[label]:,}") for label in furthest.tolist()
+    ]
+    return Table(
+        columns=("tag", "pictures expected by the law", "pictures seen"),
+        rows=rows,
+        caption=f"{run}: the tags seen furthest from what the law expects, of {len(seen_V):,}.",
+        numeric=("pictures expected by the law", "pictures seen"),
+    )
 
 
 def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> Model:

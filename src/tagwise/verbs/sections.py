@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from tagwise.pixels.place import Place
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Gain, ScoreRow, read_comparison
 from tagwise.verbs.compare import comparison_table
 from tagwise.verbs.labels import law_table
-from tagwise.verbs.pretrain import EXAMPLES_FILE, LAWS_FILE, SCORES_FILE
+from tagwise.verbs.pretrain import EXAMPLES_FILE, EXPOSURES_FILE, LAWS_FILE, SCORES_FILE, exposure_table
+from tagwise.verbs.run_curves import run_blocks
 
 THUMBNAIL = 128
 """Longest side of a picture in a report, pixels."""
@@ -137,17 +137,23 @@ def of_pretrainings(folders: list[Path]) -> list[Section]:
         statistics |= read["statistics"]
     labels = next(iter(laws.values()))["labels"]
     same = {name: law for name, law in drawn.items() if len(law) == len(labels)}
+    exposed = {
+        folder.name: read_json(folder / EXPOSURES_FILE) for folder in folders if (folder / EXPOSURES_FILE).is_file()
+    }
     told = "The share of each label in what the loss sees, the commonest first: the tags' own law, and the law drawn."
     sections = [
         Section(
             heading="The law of the tags",
             text=["Few tags are on most pictures. Sampling repeats pictures of rare tags, so that the net sees them."],
-            blocks=[charts.law_chart(labels, same, caption=told), law_table(statistics)],
+            blocks=[
+                charts.law_chart(labels, same, caption=told),
+                law_table(statistics),
+                *(exposure_table(name, exposures) for name, exposures in exposed.items()),
+            ],
         )
     ]
-    curves = {folder.name: _curve(folder) for folder in folders}
-    chart = charts.curve_chart(curves, caption="Loss above the least that any net could reach.", measure="excess loss")
-    sections.append(Section(heading="Pretraining", blocks=[chart, _run_table(folders)]))
+    blocks = run_blocks(folders, "Loss above the least that any net could reach.")
+    sections.append(Section(heading="Pretraining", blocks=blocks))
     if gallery := _tagged(folders[-1]):
         sections.append(Section(heading="What people wrote, what the tagger says", blocks=[gallery]))
     return sections
@@ -157,9 +163,7 @@ def of_trainings(folders: list[Path]) -> list[Section]:
     """Runs of ``train``."""
     if not folders:
         return []
-    curves = {folder.name: _curve(folder) for folder in folders}
-    chart = charts.curve_chart(curves, caption="Loss on the target's training part.", measure="excess loss")
-    return [Section(heading="Trainings on the target", blocks=[chart, _run_table(folders)])]
+    return [Section(heading="Trainings on the target", blocks=run_blocks(folders, "Loss on the training part."))]
 
 
 def fates_section(fates: dict[str, int], merges: tuple[tuple[str, tuple[str, ...]], ...]) -> Section:
@@ -258,18 +262,3 @@ def _picture(place: Place | Path, caption: str, chips: list[Chip]) -> Picture | 
 
 def _chips(outputs: tuple[tuple[str, float], ...]) -> list[Chip]:
     return [Chip(text=f"{name} {share:.2f}") for name, share in outputs]
-
-
-def _curve(folder: Path) -> tuple[list[float], list[float]]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-    return [line["seen"] for line in lines], [line["excess_loss"] for line in lines]
-
-
-def _run_table(folders: list[Path]) -> Table:
-    rows = []
-    for folder in folders:
-        plan, scores = read_json(folder / "plan.json"), read_json(folder / SCORES_FILE)
-        speed = f"{scores['images_per_second']:,.0f}" if "images_per_second" in scores else ""
-        rows.append([folder.name, plan["law"], f"{plan['images']:,}", plan["batch"], f"{scores['loss']:.3f}", speed])
-    columns = ("run", "law", "pictures seen", "batch", "last loss", "pictures/s")
-    return Table(columns=columns, rows=rows, numeric=columns[2:])

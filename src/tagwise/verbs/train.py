@@ -72,7 +72,8 @@ def train(
     The same command continues an interrupted run.
 
     Args:
-        target: A folder with train and test, a folder of class folders, or a table.
+        target: A folder with train and test, a folder of class folders, ImageNet as it was handed out, a table, or
+            cifar10 or cifar100.
         out: The run folder.
         design: A name of the family, such as resnext50_32x4d; by default the recipe's.
         from_: The model to begin from: a run folder, a model file, or published weights.
@@ -135,7 +136,15 @@ def train(
         )
         start = load(from_, design=design) if from_ is not None else None
         resolved = make_plan(
-            make, len(opened.train), flags, start, where, task="train", data=opened.train.digest, seed=seed
+            make,
+            len(opened.train),
+            flags,
+            start,
+            where,
+            elsewhere=ranks is not None,
+            task="train",
+            data=opened.train.digest,
+            seed=seed,
         )
         facts = _facts(resolved, opened, start)
         if dry_run:
@@ -223,8 +232,8 @@ def _judge(
     run: Run, target: Target, device: torch.device, together: Ranks, workers: int | None
 ) -> Callable[[ResidualNet], float] | None:
     """Accuracy on the validation part, where the target has one."""
-    from tagwise.measure.accuracy import accuracy, top_k_right
-    from tagwise.transfer.features import score
+    from tagwise.measure.accuracy import accuracy
+    from tagwise.transfer.features import right_answers
     from tagwise.transfer.targets import pack_part
 
     if target.validation is None:
@@ -232,7 +241,7 @@ def _judge(
     view = run.plan.view
     with together.first_alone():
         held = pack_part(target.validation, view, run.folder / "pixels", workers)
-    return lambda net: accuracy(top_k_right(score(net, held.images_NHWC, view, device), held.truth))
+    return lambda net: accuracy(right_answers(net, held.images_NHWC, held.truth, view, device, together))
 
 
 def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:

@@ -1,0 +1,79 @@
+"""How trainings went, for a report: curves over pictures seen and a table, read from run folders without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tagwise.base.files import read_json
+from tagwise.pages import charts
+from tagwise.pages.marks import percent
+from tagwise.pages.page import Block, Chart, Table
+from tagwise.verbs.pretrain import SCORES_FILE
+
+Log: TypeAlias = list[dict[str, Any]]
+
+
+def run_blocks(folders: list[Path], caption: str) -> list[Block]:
+    """Loss, accuracy on held-out pictures where it was measured, learning rate, waiting, and a table of the runs.
+
+    Time without pictures is drawn of runs that read them from their files: packed ones hardly wait.
+
+    Args:
+        folders: Finished runs.
+        caption: Of the losses.
+    """
+    plans = {folder.name: read_json(folder / "plan.json") for folder in folders}
+    logs = {folder.name: _lines(folder / "log.jsonl") for folder in folders}
+    judged = {folder.name: _lines(folder / "held_out.jsonl") for folder in folders}
+    fed = {name: lines if plans[name]["feed"] == "files" else [] for name, lines in logs.items()}
+    blocks: list[Block] = [_chart(logs, "excess_loss", caption=caption)]
+    if any(judged.values()):
+        blocks.append(_chart(judged, "accuracy", caption="Accuracy on held-out pictures after each epoch."))
+    blocks.append(_chart(logs, "rate", caption="Learning rate."))
+    if any(fed.values()):
+        blocks.append(_chart(fed, "waiting_fraction", caption="Share of the time without pictures to learn from."))
+    return [*blocks, _run_table(folders, plans, logs)]
+
+
+_MEASURES = {
+    "excess_loss": "excess loss",
+    "accuracy": "held-out accuracy",
+    "rate": "learning rate",
+    "waiting_fraction": "waiting for pictures",
+}
+
+
+def _chart(logs: Mapping[str, Log], name: str, *, caption: str) -> Chart:
+    series = {run: ([line["seen"] for line in lines], [line[name] for line in lines]) for run, lines in logs.items()}
+    fractions = name in ("accuracy", "waiting_fraction")
+    return charts.curve_chart(series, caption=caption, measure=_MEASURES[name], fractions=fractions)
+
+
+def _run_table(folders: list[Path], plans: Mapping[str, Any], logs: Mapping[str, Log]) -> Table:
+    rows = []
+    for folder in folders:
+        plan, (speed, waiting) = plans[folder.name], _pace(logs[folder.name])
+        facts = {"run": folder.name} | ({"law": plan["law"]} if plan["task"] == "pretrain" else {})
+        rows.append(
+            facts
+            | {"pictures seen": plan["images"], "batch": plan["batch"]}
+            | {"last loss": f"{read_json(folder / SCORES_FILE)['loss']:.3f}"}
+            | {"pictures/s": f"{speed:,.0f}", "waiting": percent(waiting)}
+        )
+    numeric = ("last loss", "pictures/s", "waiting")
+    return Table(columns=list(rows[0]), rows=[list(row.values()) for row in rows], numeric=numeric)
+
+
+def _pace(log: Log) -> tuple[float, float]:
+    """Pictures a second, and the share of the time without any, over the whole run."""
+    starts = [0, *(line["seen"] for line in log)]
+    seconds = [(line["seen"] - start) / line["images_per_second"] for line, start in zip(log, starts, strict=False)]
+    waited = sum(line["waiting_fraction"] * time for line, time in zip(log, seconds, strict=True))
+    return log[-1]["seen"] / sum(seconds), waited / sum(seconds)
+
+
+def _lines(path: Path) -> Log:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
