@@ -40,6 +40,19 @@ def run_command(line: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def run_once(line: str, folder: Path) -> dict[str, Any]:
+    """As ``run_command``, or what an earlier sitting in the folder wrote of the command in ``steps.jsonl``."""
+    journal = folder / "steps.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+    done = {step["command"]: step for step in map(json.loads, lines)}
+    if f"tagwise {line}" in done:
+        return dict(done[f"tagwise {line}"])
+    step = run_command(line, folder)
+    with journal.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(step) + "\n")
+    return step
+
+
 def children_seconds() -> float:
     """Returns the processor's seconds of all finished child processes and of theirs."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

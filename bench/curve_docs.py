@@ -63,18 +63,19 @@ def curve_summary() -> str:
         every = _labelled_of_all(record["results"]["points"])
         for start, gains in _gains(_trials(record)).items():
             few = [gains.get(labelled, "") if labelled < every else "" for labelled in COLUMNS]
-            cells = [ROADS[road][0], STARTS.get(start, start), *few, f"{gains[every]} ({every})"]
+            seeds = len({point["seed"] for point in record["results"]["points"]})
+            cells = [ROADS[road][0], STARTS.get(start, start), str(seeds), *few, f"{gains[every]} ({every})"]
             lines.append(f"| {' | '.join(cells)} |")
     if not lines:
         return "Not measured yet."
     columns = " | ".join([*map(str, COLUMNS), "all"])
     return "\n".join(
         [
-            f"| points over scratch, by labelled pictures a class | pretrained on | {columns} |",
-            f"|---|---|{'---:|' * (len(COLUMNS) + 1)}",
+            f"| points over scratch, by labelled pictures a class | pretrained on | seeds | {columns} |",
+            f"|---|---|{'---:|' * (len(COLUMNS) + 2)}",
             *lines,
             "",
-            "Mean ± standard deviation over three seeds of what the hold-out chose among kNN, linear probe and "
+            "Mean ± standard deviation over the seeds of what the hold-out chose among kNN, linear probe and "
             "fine-tuning, less a net that saw the labelled pictures alone and had its own search of rate, augmentation "
             "and length. Bold where the 95 % interval, over seeds and test pictures, is clear of zero.",
         ]

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.commands import link_data, run_command
+from bench.commands import link_data, run_once
 from bench.fashion_split import split_fashion
 from bench.record import write_record
 from tagwise.base import rng
@@ -157,14 +156,14 @@ def main() -> None:
     link_data(arguments.data, folder)
     road = ROADS[arguments.road]
     split = road.prepare(folder) if road.prepare is not None else None
-    steps = [_step(line, folder) for line in road.once]
+    steps = [run_once(line, folder) for line in road.once]
     points = []
     for seed in arguments.seeds:
-        steps += [_step(line.format(seed=seed), folder) for line in road.pretrain]
+        steps += [run_once(line.format(seed=seed), folder) for line in road.pretrain]
         for labels in road.labelled:
             few = "" if labels is None else f"--per-class {labels}"
             line = f"{road.compare.format(seed=seed, few=few)} -o {arguments.road}/comparison-{labels or 'all'}-{seed}"
-            step = _step(" ".join(line.split()), folder)
+            step = run_once(" ".join(line.split()), folder)
             steps.append(step)
             points.append({"seed": seed, "labelled": labels, **_scores(step["result"]["comparison"])})
     record = {
@@ -175,19 +174,6 @@ def main() -> None:
         "cpu_minutes": sum(step["cpu_seconds"] for step in steps) / 60,
     }
     print(write_record(f"curve_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))
-
-
-def _step(line: str, folder: Path) -> dict[str, Any]:
-    """Runs a command, or reads what an earlier sitting with ``--keep`` wrote of it."""
-    journal = folder / "steps.jsonl"
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
-    done = {step["command"]: step for step in map(json.loads, lines)}
-    if f"tagwise {line}" in done:
-        return dict(done[f"tagwise {line}"])
-    step = run_command(line, folder)
-    with journal.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(step) + "\n")
-    return step
 
 
 def _scores(comparison: dict[str, Any]) -> dict[str, Any]:
