@@ -118,9 +118,7 @@ def _gradients(plan: Plan, trained: ResidualNet, folder: Path) -> dict[str, list
 def _norms(net: ResidualNet, images_BCHW: torch.Tensor, truth: torch.Tensor) -> list[float]:
     net.train().requires_grad_(True)
     layers = [
-        layer.weight
-        for name, layer in net.named_modules()
-        if isinstance(layer, nn.Conv2d) and "downsample" not in name
+        layer.weight for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d) and "downsample" not in name
     ]
     gradients = torch.autograd.grad(F.cross_entropy(net(images_BCHW), truth), layers)
     return [float(gradient.norm()) for gradient in gradients]

@@ -42,7 +42,8 @@ _DRAWN = ("resnet56_cifar", "plain56_cifar")
 def cifar_sections() -> str:
     """A section for each study that has a record; nothing where none has."""
     read = {study: read_record(f"cifar_{study}") for study in STUDIES}
-    return "\n\n".join(_section(study, record) for study, record in read.items() if record is not None)
+    sections = [_section(study, record) for study, record in read.items() if record is not None]
+    return "\n\n".join(sections) or "Not measured yet."
 
 
 def drawings() -> dict[Path, str]:

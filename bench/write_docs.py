@@ -10,7 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.curve_docs import curve_sections, curve_summary, drawings
+from bench import cifar_docs, curve_docs
+from bench.cifar_docs import cifar_sections
+from bench.curve_docs import curve_sections, curve_summary
 from bench.record import REPOSITORY, machine, read_record
 from bench.training_docs import feeding_table, soak_words, training_tables
 from tagwise.base.durations import clock
@@ -268,6 +270,7 @@ def pages() -> dict[Path, str]:
             "resolution": resolution_table(),
             "photos": photo_table(),
             "curves": curve_sections(),
+            "cifar": cifar_sections(),
             "training": training_tables(),
             "feeding": feeding_table(),
             "soak": soak_words(),
@@ -282,7 +285,7 @@ def pages() -> dict[Path, str]:
 
 def main() -> None:
     """Writes the pages and their drawings."""
-    for path, text in {**pages(), **drawings()}.items():
+    for path, text in {**pages(), **curve_docs.drawings(), **cifar_docs.drawings()}.items():
         write_text(path, text)
         print(path.relative_to(REPOSITORY))
 

@@ -31,7 +31,7 @@ START: Any = SimpleNamespace(
 
 def plan_of(recipe: str = "scratch", start: Any = None, pictures: int = 1000, **flags: Any) -> Plan:
     given = dict.fromkeys(("plan", "design", "images", "batch", "resolution", "lr", "set_"))
-    facts = {"task": "train", "data": "digest", "seed": 3}
+    facts: dict[str, Any] = {"task": "train", "data": "digest", "seed": 3}
     return make_plan(RECIPES[recipe], pictures, PlanFlags(**{**given, **flags}), start, torch.device("cpu"), **facts)
 
 
@@ -135,7 +135,7 @@ def test_p15_a_dry_run_by_a_papers_recipe(target: Path, here: Here, tmp_path: Pa
         (("--ranks", "3", "--dry-run", "--rate", "1"), "cannot be shared out evenly among 3 processes"),
         (("--recipe", "resnxt_cifar10"), "There is no recipe 'resnxt_cifar10'; the nearest are resnext_cifar10"),
         (
-            ("--recipe", "fb_cifar10"),
+            ("--recipe", "fb_cifar10", "--batch", "128"),
             "A batch of 128 is larger than the 40 pictures that there are; give --batch at most",
         ),
         (("--recipe", "wsl_linear"), "stem+4 is to stay as it was learnt; give the model with --from."),
@@ -152,7 +152,7 @@ def test_what_cannot_be_meant_is_said_before_anything_is_written(
 
 def test_p15_the_papers_training_as_a_dry_run(here: Here, tmp_path: Path) -> None:
     """336 GPUs, 3.5 billion pictures, about 22 days (Mahajan et al. 2018): 1,840 pictures a second."""
-    drawn.write_corpus(tmp_path / "drawn", pictures=60, seed=1)
+    drawn.write_corpus(tmp_path / "drawn", pictures=80, seed=1)
     corpus, space = tmp_path / "corpus", tmp_path / "space.json"
     here("gather", tmp_path / "drawn" / "pictures.csv", "-o", corpus, "--separator", ";")
     here("labels", corpus, "-o", space, "--min-count", "3")
