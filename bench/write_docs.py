@@ -157,7 +157,10 @@ def fuzz_table() -> str:
         for outcome, count in outcomes.items():
             counts[outcome] = counts.get(outcome, 0) + count
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items(), key=lambda item: -item[1]))
-    return f"{found['cases']:,} cases of {len(found['outcomes'])} kinds: {told}."
+    return (
+        f"{found['cases']:,} cases of {len(found['outcomes'])} kinds, {found['failed'] or 'none'} failed: {told}. "
+        f"The slowest took {found['slowest_seconds']:.1f} s on {machine(record)}."
+    )
 
 
 def largest_table() -> str:
