@@ -186,7 +186,7 @@ def test_tensors_of_another_design_are_refused_in_one_sentence(tmp_path: Path) -
     ("change", "message"),
     [
         ({"lables": None}, "no setting 'lables' in .*; the nearest are labels"),
-        ({"loss": "focal"}, "does not fit"),
+        ({"loss": "hinge"}, "does not fit"),
         ({"design": {"block": "basic"}}, "does not fit"),
         ({"images": "many"}, "does not fit"),
     ],
