@@ -29,9 +29,10 @@ from tagwise.tags.epoch import EpochIndex
 from tagwise.tags.law_report import sampled_laws
 from tagwise.tags.laws import Law, image_factors, label_factors
 from tagwise.training import learner, loop
-from tagwise.training.loop import REPEAT_SECONDS, memory_format, train
+from tagwise.training.loop import memory_format, train
 from tagwise.training.losses import LOSSES, Loss, LossSettings, LossValue, Truth, tag_loss
 from tagwise.training.schedule import learning_rate
+from tagwise.training.signals import REPEAT_SECONDS
 from tagwise.training.stream import PictureStream
 from tests.training.tiny import (
     DESIGN,

@@ -28,7 +28,7 @@ from PIL import Image
 from tagwise.base.files import TEMPORARY_PREFIX, sha256_of_file
 from tagwise.corpus.intake import judge_posts
 from tagwise.corpus.table import Corpus
-from tagwise.training.loop import REPEAT_SECONDS
+from tagwise.training.signals import REPEAT_SECONDS
 from tests.verbs.road import SMALL, Done, Road, tagwise
 
 Here = Callable[..., Done]

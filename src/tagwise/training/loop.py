@@ -8,14 +8,10 @@ anywhere goes on as if it never had been, on as many processes as there are now.
 from __future__ import annotations
 
 import math
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import torch
@@ -39,7 +35,9 @@ from tagwise.training.plans import Plan
 from tagwise.training.ranks import Ranks
 from tagwise.training.runs import HeldOutLine, LogLine, Run
 from tagwise.training.schedule import learning_rate
+from tagwise.training.signals import stop_signals
 from tagwise.training.stream import PictureStream
+from tagwise.training.stretch import Stretch
 
 CHECKPOINT_SECONDS = 300
 """A long epoch is saved on its way at least so often."""
@@ -47,10 +45,6 @@ CHECKPOINT_SECONDS = 300
 LOG_LINES = 100
 """About so many lines a run's log has."""
 
-REPEAT_SECONDS = 0.5
-"""A signal that comes again sooner is the same one by another way."""
-
-_NEVER = 2**62
 _NAMED = 3
 
 
@@ -80,41 +74,6 @@ class Job:
     """Where log and checkpoints go; None for a short training whose model alone is wanted."""
     title: str | None = "training"
     """What the progress is called; None for silence."""
-
-
-@dataclass
-class _Stretch:
-    """Sums since the last log line; they are part of a checkpoint."""
-
-    loss: Tensor
-    excess: Tensor
-    sick: Tensor
-    """The first step whose loss was no number."""
-    steps: int = 0
-    waited: float = 0.0
-    """Seconds without pictures to learn from."""
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds(self) -> float:
-        """Time that its steps took."""
-        return max(time.monotonic() - self.began, 1e-9)
-
-    def state(self) -> dict[str, Any]:
-        """On the CPU, for a checkpoint."""
-        sums = {name: getattr(self, name).cpu() for name in ("loss", "excess", "sick")}
-        return {**sums, "steps": self.steps, "waited": self.waited, "seconds": self.seconds}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        for name in ("loss", "excess", "sick"):
-            getattr(self, name).copy_(state[name])
-        self.steps, self.waited = state["steps"], state["waited"]
-        self.began = time.monotonic() - state["seconds"]
-
-    @classmethod
-    def on(cls, device: torch.device) -> _Stretch:
-        zero = torch.zeros((), device=device)
-        return cls(loss=zero, excess=zero.clone(), sick=torch.full((), _NEVER, device=device))
 
 
 def train(job: Job) -> Tensor:
@@ -147,7 +106,7 @@ class _Training:
         layout = job.memory_format or memory_format(job.plan.design)
         self._learner = Learner(job.net.to(job.device), job.plan, job.ranks, job.tag_weights, layout)
         self._stream = PictureStream(job.index, job.plan.seed)
-        self._stretch = _Stretch.on(job.device)
+        self._stretch = Stretch.on(job.device)
         self._exposures_V = torch.zeros(job.net.num_classes, dtype=torch.int64)
         self._best = -1.0
         self._saved = time.monotonic()
@@ -158,7 +117,7 @@ class _Training:
         first = self._restore()
         with (
             torch.random.fork_rng(devices=[]),
-            _signals(job.run is not None) as stopped,
+            stop_signals(job.run is not None) as stopped,
             _shown(job, first) as ticker,
             _tensorboard(job.run if job.ranks.first else None) as board,
             closing(job.pictures.batches(map(self._request, range(first, plan.steps)))) as batches,
@@ -217,10 +176,11 @@ class _Training:
     def _after(self, step: int, stopped: list[int]) -> None:
         """Saves where it is due, and stops where a signal came to any of the processes."""
         job, seen = self._job, (step + 1) * self._plan.batch
-        stop = max(job.ranks.gathered(next(iter(stopped), 0)))
+        late = time.monotonic() - self._saved > CHECKPOINT_SECONDS
+        signals, lates = zip(*job.ranks.gathered((next(iter(stopped), 0), late)), strict=True)
+        stop, late = max(signals), any(lates)
         epoch_ends = self._epoch(step) != self._epoch(step + 1)
         best = epoch_ends and self._judged(seen)
-        late = job.ranks.any(time.monotonic() - self._saved > CHECKPOINT_SECONDS)
         if job.run is not None and (stop or late or epoch_ends or step + 1 == self._plan.steps):
             self._save(step)
             if job.ranks.first and best:
@@ -273,7 +233,7 @@ class _Training:
                 board.add_scalar(name, getattr(line, name), line.seen)
         if ticker is not None:
             ticker.advance(0, loss=line.loss, waiting=line.waiting_fraction)
-        self._stretch = _Stretch.on(job.device)
+        self._stretch = Stretch.on(job.device)
 
     def _diverged(self, step: int) -> Diverged:
         """What happened, where, and which pictures had been looked at."""
@@ -330,40 +290,6 @@ class _Training:
             f", with another number of processes, {self._job.ranks.world} instead of {world}: the batches are the "
             "same, and norms see other parts of them"
         )
-
-
-@contextmanager
-def _signals(wanted: bool) -> Iterator[list[int]]:
-    """A list that receives SIGINT or SIGTERM; the same signal some time later then acts as it always does.
-
-    Sooner it is no second one: torchrun and schedulers pass on what the whole group of processes got already.
-    """
-    received: list[int] = []
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    came: dict[int, float] = {}
-
-    def receive(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        if number not in came:
-            came[number] = time.monotonic()
-            say("Stopping after this step; once more stops at once.")
-        elif time.monotonic() - came[number] > REPEAT_SECONDS:
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    try:
-        for number in before:
-            signal.signal(number, receive)
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
