@@ -18,21 +18,17 @@ from tagwise.verbs.planning import (
     refuse_large_batch,
     refuse_no_workers,
 )
+from tagwise.verbs.tagged import Tagged
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from tagwise.corpus.table import Corpus
-    from tagwise.pages.page import Table
     from tagwise.pixels.batches import LabelledPictures
     from tagwise.pixels.feeding import FilePictures
     from tagwise.pixels.place import Place
-    from tagwise.tags.law_report import LawReport
-    from tagwise.tags.laws import Law
     from tagwise.tags.space import LabelSpace
-    from tagwise.tags.table import Assignment
     from tagwise.training.models import Model
     from tagwise.training.plans import Plan
     from tagwise.training.ranks import Ranks
@@ -44,8 +40,6 @@ EXAMPLES_FILE = "examples.json"
 EXPOSURES_FILE = "exposures.json"
 EXAMPLES = 12
 """Pictures of the corpus that a report shows with the model's own tags."""
-FURTHEST = 10
-"""Tags that a report names as seen less or more often than the law expects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +137,7 @@ def pretrain(
         law, threshold = told.get("law", "sqrt"), told.get("threshold") if threshold is None else threshold
     with join_ranks(device) as (together, where):
         make = find_recipe(recipe or ("wsl_one_machine" if where.type == "cuda" else "small"))
-        tagged = _Tagged.read(corpus, labels, law, threshold, None if tag_weights is None else Path(tag_weights))
+        tagged = Tagged.read(corpus, labels, law, threshold, None if tag_weights is None else Path(tag_weights))
         start = load(from_, design=design) if from_ is not None else None
         resolved = make_plan(
             make,
@@ -176,51 +170,8 @@ def pretrain(
     return RunResult(folder=out, facts=facts, finished=True, scores=scores)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Tagged:
-    """A corpus under a label space, a sampling law and weights of the tags."""
-
-    corpus: Corpus
-    space: LabelSpace
-    assignment: Assignment
-    counts: Any
-    """Pictures of this corpus with each label."""
-    threshold: float | None
-    report: LawReport
-    weights: NDArray[np.float32] | None
-    """What each label's part of the loss is multiplied by; None: 1."""
-
-    @classmethod
-    def read(cls, corpus: Path, labels: Path, law: Law, threshold: float | None, tag_weights: Path | None) -> _Tagged:
-        from tagwise.corpus.table import Corpus
-        from tagwise.tags.law_report import report_laws
-        from tagwise.tags.space import LabelSpace
-        from tagwise.tags.weighting import read_tag_weights
-        from tagwise.verbs.labels import choose_threshold
-
-        opened, space = Corpus.open(corpus), LabelSpace.load(labels)
-        assignment = space.encode_table(opened.tag_table())
-        counts = _counted(assignment, space, corpus, labels)
-        chosen = choose_threshold(assignment.ids, assignment.offsets, counts, law, threshold)
-        report = report_laws(assignment.ids, assignment.offsets, counts, law, chosen)
-        return cls(
-            corpus=opened,
-            space=space,
-            assignment=assignment,
-            counts=counts,
-            threshold=chosen,
-            report=report,
-            weights=None if tag_weights is None else read_tag_weights(tag_weights, space),
-        )
-
-    @property
-    def pictures(self) -> int:
-        """Those with a label."""
-        return self.report.natural.pictures
-
-
 def _train(
-    run: Run, tagged: _Tagged, start: Model | None, device: torch.device, together: Ranks, workers: int | None
+    run: Run, tagged: Tagged, start: Model | None, device: torch.device, together: Ranks, workers: int | None
 ) -> None:
     """Trains, and writes what the run is to leave; the model comes last, for it makes the run a finished one."""
     import torch
@@ -263,7 +214,7 @@ def _train(
 
 
 def _pictures(
-    plan: Plan, tagged: _Tagged, places: list[Place], together: Ranks, workers: int | None
+    plan: Plan, tagged: Tagged, places: list[Place], together: Ranks, workers: int | None
 ) -> LabelledPictures | FilePictures:
     """Packed by the first process, or read from their files as they are needed."""
     from tagwise.corpus.pack import pack
@@ -276,24 +227,6 @@ def _pictures(
         packed = pack(places, plan.view, tagged.corpus.folder / "pixels", workers=workers)
     _refuse_unreadable(packed.reasons, places, tagged.corpus.folder)
     return LabelledPictures(images_NHWC=packed.images_NHWC, ids=ids, offsets=offsets)
-
-
-def _counted(assignment: Assignment, space: LabelSpace, corpus: Path, labels: Path) -> Any:
-    """Pictures of this corpus with each label; the space may not be its own."""
-    import numpy as np
-
-    from tagwise.base.errors import DataRefused
-
-    counts = np.bincount(assignment.ids, minlength=len(space)).astype(np.int64)
-    if not counts.any():
-        raise DataRefused(
-            f"No picture of {corpus} has a label of {labels}: the space comes from another corpus "
-            "whose tags this one does not use; build it with: tagwise labels."
-        )
-    missing = int((counts == 0).sum())
-    if missing:
-        say(f"{missing:,} of {len(space):,} labels of {labels} occur on no picture of {corpus}.")
-    return counts
 
 
 def _refuse_unreadable(reasons: dict[int, str], places: list[Place], corpus: Path) -> None:
@@ -330,7 +263,7 @@ def _net(plan: Plan, space: LabelSpace, laws: Any, start: Model | None) -> Any:
     return net
 
 
-def _facts(plan: Plan, tagged: _Tagged) -> dict[str, str]:
+def _facts(plan: Plan, tagged: Tagged) -> dict[str, str]:
     """What was decided."""
     law = plan.law if plan.threshold is None else f"{plan.law}, threshold {plan.threshold:,.4g} pictures"
     epoch_length = tagged.report.chosen.epoch_length
@@ -353,25 +286,6 @@ def _curves(space: LabelSpace, report: Any) -> dict[str, Any]:
         "labels": [label.spelling for label in space.labels],
         "laws": {name: [float(share) for share in law.mass] for name, law in laws.items()},
     }
-
-
-def exposure_table(run: str, exposures: dict[str, Any]) -> Table:
-    """Pictures of each tag that the net saw beside those that the law expects, as a table of the report."""
-    import numpy as np
-
-    from tagwise.pages.page import Table
-
-    expected_V, seen_V = np.array(exposures["expected"]), np.array(exposures["seen"])
-    furthest = np.argsort(-np.abs(seen_V - expected_V) / np.sqrt(np.maximum(expected_V, 1)), kind="stable")[:FURTHEST]
-    rows = [
-        (exposures["labels"][label], f"{expected_V[label]:,.1f}", f"{seen_V[label]:,}") for label in furthest.tolist()
-    ]
-    return Table(
-        columns=("tag", "pictures expected by the law", "pictures seen"),
-        rows=rows,
-        caption=f"{run}: the tags seen furthest from what the law expects, of {len(seen_V):,}.",
-        numeric=("pictures expected by the law", "pictures seen"),
-    )
 
 
 def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> Model:

@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from tagwise.base.files import read_json
 from tagwise.pages import charts
 from tagwise.pages.marks import percent
 from tagwise.pages.page import Block, Chart, Table
 from tagwise.verbs.pretrain import SCORES_FILE
+
+FURTHEST = 10
+"""Tags in the table of what the net saw of each."""
 
 Log: TypeAlias = list[dict[str, Any]]
 
@@ -36,6 +41,21 @@ def run_blocks(folders: list[Path], caption: str) -> list[Block]:
     if any(fed.values()):
         blocks.append(_chart(fed, "waiting_fraction", caption="Share of the time without pictures to learn from."))
     return [*blocks, _run_table(folders, plans, logs)]
+
+
+def exposure_table(run: str, exposures: dict[str, Any]) -> Table:
+    """Pictures of each tag that the net saw beside those that the law expects, as a table of the report."""
+    expected_V, seen_V = np.array(exposures["expected"]), np.array(exposures["seen"])
+    furthest = np.argsort(-np.abs(seen_V - expected_V) / np.sqrt(np.maximum(expected_V, 1)), kind="stable")[:FURTHEST]
+    rows = [
+        (exposures["labels"][label], f"{expected_V[label]:,.1f}", f"{seen_V[label]:,}") for label in furthest.tolist()
+    ]
+    return Table(
+        columns=("tag", "pictures expected by the law", "pictures seen"),
+        rows=rows,
+        caption=f"{run}: the tags seen furthest from what the law expects, of {len(seen_V):,}.",
+        numeric=("pictures expected by the law", "pictures seen"),
+    )
 
 
 _MEASURES = {

@@ -16,8 +16,8 @@ from tagwise.pixels.place import Place
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Gain, ScoreRow, read_comparison
 from tagwise.verbs.compare import comparison_table
 from tagwise.verbs.labels import law_table
-from tagwise.verbs.pretrain import EXAMPLES_FILE, EXPOSURES_FILE, LAWS_FILE, SCORES_FILE, exposure_table
-from tagwise.verbs.run_curves import run_blocks
+from tagwise.verbs.pretrain import EXAMPLES_FILE, EXPOSURES_FILE, LAWS_FILE, SCORES_FILE
+from tagwise.verbs.run_curves import exposure_table, run_blocks
 
 THUMBNAIL = 128
 """Longest side of a picture in a report, pixels."""
