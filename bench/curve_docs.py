@@ -202,8 +202,9 @@ def _section(road: str, record: dict[str, Any]) -> str:
             table_lines(curve_table(reached(trials))),
             *(
                 f"With {point.labelled} a class, scratch with the settings that its search chose, trained "
-                f"{point.times} times as long (`bench.longer_scratch`): {point.after} % instead of {point.before} %; over it, "
-                f"what the hold-out chose of `tags` gains {point.gain} points instead of {point.gain_before}."
+                f"{point.times} times as long (`bench.longer_scratch`): {point.after} % instead of {point.before} %; "
+                f"over it, what the hold-out chose of `tags` gains {point.gain} points instead of "
+                f"{point.gain_before}."
                 for point in _longer(road)
             ),
             _facts(record),
