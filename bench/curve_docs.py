@@ -199,7 +199,7 @@ def _section(road: str, record: dict[str, Any]) -> str:
             told,
             f"![Accuracy by labelled pictures a class, from scratch and from tags](results/curve_{road}.svg)",
             verdict(trials),
-            table_lines(curve_table(reached(trials))),
+            table_lines(curve_table([*reached(trials), *chosen(trials)])),
             *(
                 f"With {point.labelled} a class, scratch with the settings that its search chose, trained "
                 f"{point.times} times as long (`bench.longer_scratch`): {point.after} % instead of {point.before} %; "

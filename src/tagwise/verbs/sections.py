@@ -40,9 +40,9 @@ def refuse_others(folder: Path) -> None:
 
 def subtitle(comparisons: list[Path], pretrainings: list[Path]) -> str:
     """One line under the title."""
-    targets = ", ".join(dict.fromkeys(read_comparison(folder).target for folder in comparisons))
+    tests = ", ".join(dict.fromkeys(read_comparison(folder).tested_on for folder in comparisons))
     told = f"{len(pretrainings)} pretraining{'s' if len(pretrainings) != 1 else ''} on tags"
-    return ", ".join(filter(None, [told if pretrainings else "", f"judged on {targets}" if targets else ""]))
+    return ", ".join(filter(None, [told if pretrainings else "", f"judged on {tests}" if tests else ""]))
 
 
 def best_gain(comparison: Comparison) -> tuple[ScoreRow, Gain] | None:
@@ -56,16 +56,16 @@ def best_gain(comparison: Comparison) -> tuple[ScoreRow, Gain] | None:
 
 
 def headline(comparison: Comparison) -> str:
-    """What pretraining bought, in a sentence that says no more than the interval does."""
+    """What pretraining bought, in a sentence that says no more than the interval of one seed does."""
     found = best_gain(comparison)
     if found is None:
         return "Nothing stands beside training from scratch."
     gain = found[1]
     if gain.low > 0:
-        return f"Pretraining bought {gain.points:.1f} points over training from scratch."
+        return f"On one seed, pretraining bought {gain.points:.1f} points over training from scratch."
     if gain.high < 0:
-        return f"Pretraining cost {-gain.points:.1f} points against training from scratch."
-    return f"Pretraining did not plainly help: {gain.points:+.1f} points, and the interval holds 0."
+        return f"On one seed, pretraining cost {-gain.points:.1f} points against training from scratch."
+    return f"On one seed, pretraining did not plainly help: {gain.points:+.1f} points, and the interval holds 0."
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -81,7 +81,7 @@ def findings(folder: Path) -> list[Finding]:
             statement=headline(comparison),
             value=f"{gain.points:+.1f} points",
             spread=f"95 % interval {gain.low:+.1f} to {gain.high:+.1f}: chance of these {best.test_pictures:,} test "
-            f"pictures; one seed",
+            "pictures alone, not of other seeds",
             kind="good" if gain.low > 0 else "bad" if gain.high < 0 else "plain",
         ),
         Finding(
@@ -112,7 +112,7 @@ def of_comparison(folder: Path) -> list[Section]:
         charts.score_chart(scores, _score(rival) if rival else None, caption=caption),
         comparison_table(comparison),
     ]
-    sections = [Section(heading=f"Scores on {comparison.target}", text=[looks], blocks=blocks)]
+    sections = [Section(heading=f"Scores on {comparison.tested_on}", text=[looks], blocks=blocks)]
     found = best_gain(comparison)
     if found is not None and rival is not None:
         chart = charts.per_class_chart(
@@ -196,7 +196,7 @@ def provenance(folders: list[Path]) -> dict[str, str]:
             facts[f"{folder.name}: test part"] = read_comparison(folder).test_digest
         else:
             plan = read_json(folder / "plan.json")
-            facts[f"{folder.name}: seed, data, pictures seen"] = f"{plan['seed']}, {plan['data']}, {plan['images']:,}"
+            facts[f"{folder.name}: seed, data, pictures seen"] = f"{plan['seed']}, {plan['data']}, {_seen(plan):,}"
     return facts
 
 
@@ -265,11 +265,16 @@ def _curve(folder: Path) -> tuple[list[float], list[float]]:
     return [line["seen"] for line in lines], [line["excess_loss"] for line in lines]
 
 
+def _seen(plan: dict[str, Any]) -> int:
+    """Pictures seen in a run's whole steps; what is left of its length is less than one."""
+    return plan["images"] // plan["batch"] * plan["batch"]
+
+
 def _run_table(folders: list[Path]) -> Table:
     rows = []
     for folder in folders:
         plan, scores = read_json(folder / "plan.json"), read_json(folder / SCORES_FILE)
         speed = f"{scores['images_per_second']:,.0f}" if "images_per_second" in scores else ""
-        rows.append([folder.name, plan["law"], f"{plan['images']:,}", plan["batch"], f"{scores['loss']:.3f}", speed])
+        rows.append([folder.name, plan["law"], f"{_seen(plan):,}", plan["batch"], f"{scores['loss']:.3f}", speed])
     columns = ("run", "law", "pictures seen", "batch", "last loss", "pictures/s")
     return Table(columns=columns, rows=rows, numeric=columns[2:])
