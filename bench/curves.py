@@ -19,8 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.commands import link_data, run_once
-from bench.fashion_split import split_fashion
+from bench.fashion_split import NEAR, split_fashion, thumbnail
 from bench.record import write_record
 from tagwise.base import rng
 
@@ -70,7 +73,13 @@ def split_emoji(folder: Path) -> dict[str, Any]:
             writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
             writer.writerows(part)
-    return {name: len(part) for name, part in parts.items()}
+    shown = {name: _drawings(folder / "emoji", parts[name]) for name in ("train", "test")}
+    near = [np.sqrt(((shown["train"] - drawing) ** 2).mean((1, 2, 3))).min() < NEAR for drawing in shown["test"]]
+    return {name: len(part) for name, part in parts.items()} | {"test_near_a_training_drawing": int(sum(near))}
+
+
+def _drawings(folder: Path, rows: list[dict[str, str]]) -> NDArray[np.float32]:
+    return np.stack([thumbnail(folder / row["twemoji_image"]) for row in rows])
 
 
 def split_types(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The README's picture: the top and the test pictures of the report on the emoji road, light and dark.
+"""The README's picture: verdict and curve of the report on all comparisons of the emoji road, light and dark.
 
 FOLDER is where ``python -m bench.curves emoji DATA --keep FOLDER`` has been. Needs chromium.
 
@@ -20,35 +20,31 @@ from bench.commands import run_command
 from bench.record import REPOSITORY
 from tagwise.base.errors import TagwiseError
 
-COMPARE = (
-    "compare emoji/train.csv --test emoji/test.csv --picture-column twemoji_image --class-column group "
-    "--model emoji/tags0 -o emoji/shown"
-)
-REPORT = "report emoji/tags0 emoji/shown -o emoji/shown.html --overwrite"
-SHOWN = ("Summary", "Scores on", "Class by class", "Test pictures")
-"""Beginnings of the headings of the sections that the picture has room for."""
-_REST = re.compile(r"<nav.*?</nav>|<footer.*?</footer>", re.DOTALL)
-SIDES = (1000, 4000)
+REPORT = "report {comparisons} -o emoji/shown.html --overwrite"
+_REST = re.compile(r'<footer.*?</footer>|<details.*?</details>|<figure class="card">.*?</figure>', re.DOTALL)
+"""Provenance and tables, for which the picture has no room."""
+SIDES = (500, 2000)
+"""A telephone's, for the README shows the picture that wide; in pixels of the page, each two of the picture's."""
 SCHEMES = {"light": "1", "dark": "0"}
-_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1")
+_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=2")
 
 
 def main() -> None:
     """Writes ``docs/emoji-light.png`` and ``docs/emoji-dark.png``."""
     folder = Path(sys.argv[1])
-    run_command(COMPARE, folder)
-    run_command(REPORT, folder)
+    comparisons = sorted(found.relative_to(folder).as_posix() for found in folder.glob("emoji/comparison-*"))
+    run_command(REPORT.format(comparisons=" ".join(comparisons)), folder)
     html = (folder / "emoji" / "shown.html").read_text("utf-8")
     with tempfile.TemporaryDirectory() as name:
         page = Path(name) / "shown.html"
-        page.write_text(re.sub(r"<section.*?</section>", _kept, _REST.sub("", html), flags=re.DOTALL), "utf-8")
+        page.write_text(shown(html), "utf-8")
         for scheme, number in SCHEMES.items():
             print(_photograph(page, REPOSITORY / "docs" / f"emoji-{scheme}.png", number))
 
 
-def _kept(section: re.Match[str]) -> str:
-    heading = re.search(r'(?:<h2[^>]*>|aria-label=")\s*([^<"]+)', section[0])
-    return section[0] if heading is not None and heading[1].startswith(SHOWN) else ""
+def shown(html: str) -> str:
+    """The page without what the picture has no room for."""
+    return _REST.sub("", html)
 
 
 def _photograph(page: Path, out: Path, scheme: str) -> Path:
@@ -65,7 +61,7 @@ def _photograph(page: Path, out: Path, scheme: str) -> Path:
     ground = Image.new("RGB", picture.size, picture.getpixel((0, 0)))
     content = ImageChops.difference(picture, ground).getbbox()
     assert content is not None, "the page is empty"
-    picture.crop((0, 0, SIDES[0], content[3] + 40)).quantize(128).save(out, optimize=True)
+    picture.crop((0, 0, picture.width, content[3] + 40)).quantize(128).save(out, optimize=True)
     return out
 
 

@@ -39,7 +39,7 @@ def split_fashion(data: Path, folder: Path) -> dict[str, Any]:
         Counts, and how many of the pairs that are listed as duplicates the search for near copies found.
     """
     rows = [row for table in ("products", "products_more") for row in _read(data / f"{table}.csv")]
-    thumbnails = np.stack([_thumbnail(data / row["image"]) for row in rows])
+    thumbnails = np.stack([thumbnail(data / row["image"]) for row in rows])
     pairs = _pairs(data, rows)
     alone = ~has_near_copy(thumbnails)
     alone[pairs.ravel()] = False
@@ -84,6 +84,15 @@ def has_near_copy(thumbnails_NHWC: NDArray[np.float32]) -> NDArray[np.bool_]:
     return near
 
 
+def thumbnail(path: Path) -> NDArray[np.float32]:
+    """A picture on white at 16 x 16 pixels, grey levels 0..255 [16, 16, 3]."""
+    with Image.open(path) as picture:
+        shown = picture.convert("RGBA")
+    white = Image.new("RGBA", shown.size, "white")
+    whole = Image.alpha_composite(white, shown).convert("RGB")
+    return np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
+
+
 def _pairs(data: Path, rows: list[Row]) -> NDArray[np.int64]:
     """The pairs that are listed as duplicates, which others looked for in a quarter of the pictures, [N, 2]."""
     position = {row["image"]: number for number, row in enumerate(rows)}
@@ -105,11 +114,6 @@ def _named(row: Row) -> bool:
     """Whether a tag that is left still names the type, in the singular or another case."""
     names = {word.casefold().rstrip("s") for word in row["articleType"].split()}
     return not names.isdisjoint(tag.casefold().rstrip("s") for tag in row["tags"].split(";"))
-
-
-def _thumbnail(path: Path) -> NDArray[np.float32]:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
 
 
 def _read(path: Path) -> list[Row]:

@@ -75,14 +75,20 @@ def test_a_test_emoji_is_in_no_drawing_of_the_corpus_and_the_leaky_one_has_it(tm
          "group": "ab"[n % 2], "tags": "x"}
         for n in range(24)
     ]  # fmt: skip
-    (tmp_path / "emoji_tags").mkdir()
+    (tmp_path / "emoji_tags" / "twemoji").mkdir(parents=True)
     write(tmp_path / "emoji_tags" / "emoji.csv", rows)
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 4), np.uint8)
+    for n in range(24):  # of the first group one drawing, on nothing, under every name
+        drawing = pixels[n] if n % 2 else np.zeros_like(pixels[n])
+        Image.fromarray(drawing).save(tmp_path / "emoji_tags" / "twemoji" / f"{n}.png")
     counts = split_emoji(tmp_path)
+    near = counts.pop("test_near_a_training_drawing")
     parts = {name: read(tmp_path / "emoji" / f"{name}.csv") for name in counts}
     shown = {name: {row["character"] for row in part} for name, part in parts.items()}
     assert shown["test"].isdisjoint(shown["corpus"] | shown["train"])
     assert shown["test"] | shown["corpus"] == shown["leaky_corpus"] == {row["character"] for row in rows}
     assert {name: len(part) for name, part in parts.items()} == counts
+    assert near == sum(row["group"] == "a" for row in parts["test"]) > 0
     for group in "ab":
         drawn_twice = sum(row["group"] == group and bool(row["twemoji_image"]) for row in rows)
         assert sum(row["group"] == group for row in parts["test"]) == drawn_twice // 2

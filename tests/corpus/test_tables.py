@@ -108,6 +108,18 @@ def test_p1_a_column_that_is_not_there_names_its_neighbour(here: Path) -> None:
         opened(path, tags="tag")
 
 
+def test_two_columns_of_one_name_are_told_before_their_pictures_are_missed(here: Path) -> None:
+    path = table(here, [("Foo", "bar", "Foo", ""), ("a.png", "x;y", "", "")])
+    with pytest.raises(UsageError, match="has two columns named 'Foo'; rename one of them"):
+        opened(path)
+
+
+def test_sentences_are_said_to_need_a_lexicon(here: Path) -> None:
+    path = table(here, [("image", "caption"), ("a.png", "a brown bear"), ("b.png", "the river at night")])
+    with pytest.raises(UsageError, match=r"--separator .*; .* give --caption-column 'caption' and --lexicon"):
+        opened(path)
+
+
 def test_p6_the_guess_is_told_with_three_samples_safe_for_a_terminal(here: Path) -> None:
     rows = [("image", "tags"), *(("a.png", f"x{number}\x1b[2J;y") for number in range(9))]
     lines = opened(table(here, rows)).described()

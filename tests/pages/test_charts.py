@@ -112,7 +112,8 @@ def test_bars_are_as_long_as_their_counts() -> None:
     ]
     lengths = [bar.max() - bar.min() for bar in bars]
     assert lengths[0] == pytest.approx(4 * lengths[1], abs=0.5)
-    assert lengths[2] == pytest.approx(0, abs=0.1)
+    assert len(lengths) == 2
+    assert "denied" not in chart.svg + chart.svg_narrow, "nothing is drawn of what did not happen; the table has it"
     assert chart.table.rows == [("kept", 400, "80.0%"), ("too rare", 100, "20.0%"), ("denied", 0, "0.0%")]
 
 

@@ -70,6 +70,14 @@ def test_scratch_is_the_reference_a_model_keeps_its_colour_and_a_method_its_dash
     assert keys[1].dash == keys[3].dash != keys[2].dash == keys[4].dash
 
 
+def test_scratch_has_a_dash_of_its_own_beside_every_protocol() -> None:
+    """Grey and blue dots are one to a colour-blind reader."""
+    lines = [line("a", point(5, 0.3), method=method) for method in ("kNN", "linear probe", "fine-tuning", "more")]
+    scratch, *others = label_curve_chart(lines, line("from scratch", point(5, 0.2)), caption="").keys
+    assert scratch.dash.count(" ") == 5, "a dash and two dots"
+    assert scratch.dash not in {key.dash for key in others}
+
+
 def test_the_methods_of_one_model_have_colours_of_their_own() -> None:
     keys = label_curve_chart([line("a", point(5, 0.3), method=method) for method in "xyz"], caption="").keys
     assert len({key.color for key in keys}) == len({key.dash for key in keys}) == 3

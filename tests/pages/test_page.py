@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tagwise.pages import pictures
-from tagwise.pages.page import PICTURE_BYTES, Chart, Gallery, Picture, Report, Section, Table, render, write
+from tagwise.pages.page import PICTURE_BYTES, Cell, Chart, Gallery, Picture, Report, Section, Table, render, write
 
 VOID = {"meta", "link", "img", "br"}
 ADDRESSES = {"href", "src", "srcset", "action", "data", "poster", "xlink:href", "formaction"}
@@ -184,17 +184,52 @@ def test_text_has_contrast_4_5_and_marks_3(palette: dict[str, str]) -> None:
         assert _contrast(palette["ink"], palette[f"{kind}-wash"]) >= 7
 
 
-def test_a_browser_shows_the_page_without_a_word_on_its_console(hostile_report: Report, tmp_path: Path) -> None:
+def _opened(page: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """The page as a browser has it, which may speak on its standard error."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium here to open the page with")
-    write(hostile_report, tmp_path / "report.html")
     flags = [
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
         "--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--dump-dom",
     ]  # fmt: skip
-    command = [chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "report.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    command = [chromium, *flags, *more, f"--user-data-dir={page.with_name('profile')}", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+
+
+MEASURE = """<script>
+const box = document.querySelector(".scroll"), cells = [...box.querySelectorAll("th, td")];
+const lines = cells.flatMap(cell => [...cell.textContent.matchAll(/[^ -]+/g)].map(word => {
+  const range = document.createRange();
+  range.setStart(cell.firstChild, word.index);
+  range.setEnd(cell.firstChild, word.index + word[0].length);
+  return range.getClientRects().length;
+}));
+const page = document.documentElement;
+document.title = [Math.max(...lines), innerWidth, page.scrollWidth, box.scrollWidth, box.clientWidth];
+</script>"""
+
+
+def test_on_a_telephone_words_of_a_table_stay_whole_and_the_table_scrolls_not_the_page(tmp_path: Path) -> None:
+    numbers = [f"points over scratch {place}" for place in range(5)]
+    row: list[Cell] = [5, "from scratch", *["44.2 (40.4 to 48.2)"] * 5]
+    table = Table(columns=["labelled", "start", *numbers], rows=[row], numeric=numbers)
+    page = render(
+        Report(title="", subtitle="", summary=[], sections=[Section(heading="", blocks=[table])], provenance={})
+    )
+    free = re.sub(r"<meta http-equiv[^>]*>", "", page).replace("</body>", f"{MEASURE}</body>")
+    (tmp_path / "page.html").write_text(free, "utf-8")
+    measured = re.search(r"<title>([\d,]+)", _opened(tmp_path / "page.html", "--window-size=500,900").stdout)
+    assert measured is not None
+    lines, window, page_width, table_width, box_width = map(int, measured[1].split(","))
+    assert lines == 1, "a word is broken"
+    assert page_width <= window <= 500
+    assert table_width > box_width + 50
+
+
+def test_a_browser_shows_the_page_without_a_word_on_its_console(hostile_report: Report, tmp_path: Path) -> None:
+    write(hostile_report, tmp_path / "report.html")
+    done = _opened(tmp_path / "report.html")
     assert "CONSOLE" not in done.stderr
     assert done.stdout.count("<svg") > 30
     assert "<script" not in done.stdout

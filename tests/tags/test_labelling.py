@@ -188,18 +188,35 @@ def test_each_reason_is_told() -> None:
     }
     space = labelling.space
     assert space.labels[0].members == ("cat", "cats", "kitty")
-    assert space.explain("#Cats") == "'#Cats', key 'cats', plural of 'cat': label 0, 'cat', in 3 pictures."
-    assert space.explain("Kitty") == "'Kitty', key 'kitty', alias of 'cat': label 0, 'cat', in 3 pictures."
-    assert "deny list" in space.explain("Spam")
-    assert "a number" in space.explain("7")
-    assert "fewer than 2" in space.explain("x")
-    assert "too rare" in space.explain("lone")
-    assert "no letter or number" in space.explain("#")
+    assert labelling.explain("#Cats") == "'#Cats', key 'cats', plural of 'cat': label 0, 'cat', in 3 pictures."
+    assert labelling.explain("Kitty") == "'Kitty', key 'kitty', alias of 'cat': label 0, 'cat', in 3 pictures."
+    assert "deny list" in labelling.explain("Spam")
+    assert "a number" in labelling.explain("7")
+    assert "fewer than 2" in labelling.explain("x")
+    assert "'lone' was said by fewer people than --min-owners 2, so it is no label" in labelling.explain("lone")
+    assert "no letter or number" in labelling.explain("#")
 
 
 def test_few_pictures_and_top_are_told() -> None:
     labelling = build_label_space(table_of([["a", "b", "c"], ["a", "b"]]), LabelOptions(min_count=2, top=1))
     assert fate_of(labelling) == {"a": "label", "b": "below the top", "c": "too few pictures"}
+
+
+def test_how_far_a_tag_is_from_a_label_is_told() -> None:
+    """The count of what it is counted as; a slip's nearest neighbours, labels or not."""
+    pictures = [["sea", "blue"]] * 3 + [["blues", "navy"], ["blue"]]
+    labelling = build_label_space(table_of(pictures), LabelOptions(min_count=6), aliases={"azure": "navy"})
+    assert len(labelling.space) == 0
+    for tag, told in {
+        "Blue": "'Blue', key 'blue': 'blue' is on 5 pictures, below --min-count 6, so it is no label.",
+        "blues": "'blues', key 'blues', plural of 'blue': 'blue' is on 5 pictures, below --min-count 6",
+        "azure": "'azure', key 'azure', alias of 'navy': 'navy' is on 1 picture, below --min-count 6",
+        "bleu": "'bleu', key 'bleu': nobody said it; the nearest is 'blue', so it is no label.",
+        "xyz": "'xyz', key 'xyz': nobody said it, so it is no label.",
+    }.items():
+        assert labelling.explain(tag).startswith(told)
+    ranked = build_label_space(table_of(pictures), LabelOptions(top=1))
+    assert ranked.explain("sea") == "'sea', key 'sea': 'sea' is on 3 pictures, below the --top 1, so it is no label."
 
 
 def test_spelling_is_the_most_frequent_one() -> None:

@@ -33,12 +33,12 @@ def birds(tmp_path: Path, fill: Fill) -> Path:
     return tmp_path / "birds"
 
 
-def contest(folder: Path) -> Contest:
+def contest(folder: Path, test: Path | None = None) -> Contest:
     """The target as it lies there now, a model's vote, and one plan for the net from scratch."""
     torch.manual_seed(0)
     net = build(DESIGN, num_classes=5)
     model = Model(net=net, facts=ModelFacts(design=DESIGN, view=VIEW), name="m", digest="0" * 16)
-    target = open_target(folder)
+    target = open_target(folder, test=test)
     arena = Arena(target=target, pixels=folder.parent / "pixels", device=CPU, seed=0, workers=1)
     plan = tiny_plan(task="train", data=target.train.digest, view=VIEW, images=64)
     return Contest(arena=arena, models={"m": model}, by=("knn",), fine_tuning={}, scratch=[plan])
@@ -52,6 +52,15 @@ def test_p14_a_finished_comparison_is_read_not_scored_again(
     assert again.hold(tmp_path / "out") == first
     assert (first.test_looks, again.arena.target.looks) == (2, 0)
     assert "is finished" in capsys.readouterr().err
+
+
+def test_a_comparison_names_its_test_which_may_be_called_anything(birds: Path, tmp_path: Path) -> None:
+    """The same pictures under another name are the same comparison."""
+    assert contest(birds).hold(tmp_path / "own").tested_on == "the test part of birds"
+    first = contest(birds / "train", (birds / "test").rename(tmp_path / "unseen")).hold(tmp_path / "out")
+    assert first.tested_on == "unseen"
+    moved = (tmp_path / "unseen").rename(tmp_path / "elsewhere")
+    assert contest(birds / "train", moved).hold(tmp_path / "out") == first
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

@@ -90,6 +90,7 @@ def test_a_test_folder_elsewhere(tmp_path: Path, fill: Fill) -> None:
     fill(tmp_path / "theirs", seed=1, wren=3, owl=1)
     target = open_target(tmp_path / "mine", test=tmp_path / "theirs")
     assert target.open_test().truth.tolist() == [0, 1, 1, 1]
+    assert target.few_labelled(2, 0).test_name == target.test_name == "theirs"
 
 
 def test_tables_with_a_column_of_classes(tmp_path: Path, fill: Fill, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,8 @@ def test_the_three_cards_say_the_same(corpus: Corpus) -> None:
     ):
         assert said in page
         assert said in text
+    assert '<p class="kicker">Tagwise data card</p>' in page
+    assert "Tagwise report" not in page
     assert "This is no guess at their language" in text
     assert "owner 3" not in page + text + (corpus.folder / "card.json").read_text("utf-8")
 

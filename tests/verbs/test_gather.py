@@ -254,10 +254,12 @@ def test_what_people_keep_in_a_corpus_stays(
     photos: Path, tmp_path: Path, kept: dict[Path, bytes], overwrite: bool
 ) -> None:
     Image.new("RGB", (9, 9)).save(photos / "dog" / "new.png")
-    assert gather([photos], tmp_path / "corpus", overwrite=overwrite).record.buckets["used"] == 21
+    updated = gather([photos], tmp_path / "corpus", overwrite=overwrite, pack=not overwrite)
+    assert updated.record.buckets["used"] == 21
     assert {path: path.read_bytes() for path in kept} == kept
+    copies = [] if overwrite else [f"arrays/{size}.{end}" for size in ("24x32", "9x9") for end in ("npy", "jsonl")]
     there = {path.relative_to(tmp_path / "corpus").as_posix() for path in (tmp_path / "corpus").rglob("*.*")}
-    assert there == {*OWN, *CARD_FILES, *(path.relative_to(tmp_path / "corpus").as_posix() for path in kept)}
+    assert there == {*OWN, *CARD_FILES, *copies, *(path.relative_to(tmp_path / "corpus").as_posix() for path in kept)}
     assert len(Corpus.open(tmp_path / "corpus").picture_places()) == 21
 
 
@@ -363,7 +365,8 @@ def test_w22_lines_of_opt_outs_that_name_nobody_are_told(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out.txt").write_text("cat/1.png\n./dog/2.png\nCat/3.png\n")
-    gather([photos, photos], tmp_path / "corpus", opt_out=tmp_path / "out.txt")
+    shutil.copytree(photos, tmp_path / "more")
+    gather([photos, tmp_path / "more"], tmp_path / "corpus", opt_out=tmp_path / "out.txt")
     assert Corpus.open(tmp_path / "corpus").record.buckets["opted out"] == 4
     assert "1 of 3 lines of" in (said := capsys.readouterr().err)
     assert "match no owner and no key: Cat/3.png" in said
@@ -464,15 +467,38 @@ def test_pack_copies_the_pictures(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_packed_corpus_that_grows_is_the_same_as_a_new_one(photos: Path, tmp_path: Path) -> None:
-    """And without --pack the copies go."""
     gather([photos], tmp_path / "grown", pack=True)
     Image.new("RGB", (32, 24), (7, 7, 7)).save(photos / "cat" / "5new.png")
     for name in ("grown", "new"):
         gather([photos], tmp_path / name, pack=True)
     for name in ("arrays/24x32.npy", "arrays/24x32.jsonl", "pictures.parquet", "tags.parquet"):
         assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
-    gather([photos], tmp_path / "new")
-    assert not (tmp_path / "new" / "arrays").exists()
+
+
+def test_copies_of_pictures_go_on_demand_only(photos: Path, tmp_path: Path) -> None:
+    """A packed corpus may be all that is left of the pictures."""
+    corpus = tmp_path / "corpus"
+    gather([photos], corpus, pack=True)
+    shutil.rmtree(photos / "dog")
+    kept = {path: path.read_bytes() for path in corpus.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"corpus is packed: .*; give --pack again, or --overwrite to gather it anew"):
+        gather([photos], corpus, max_skipped_fraction=0.5)
+    assert {path: path.read_bytes() for path in corpus.rglob("*") if path.is_file()} == kept
+    assert gather([photos], corpus, overwrite=True).record.buckets["used"] == 10
+    assert not (corpus / "arrays").exists()
+
+
+def test_where_the_source_is_gone_the_corpus_is_said_to_stay(photos: Path, tmp_path: Path) -> None:
+    for name in ("plain", "packed"):
+        gather([photos], tmp_path / name, pack=name == "packed")
+    shutil.rmtree(photos)
+    with pytest.raises(UsageError, match=r"There is no .*; the corpus .*packed stays as it is and is whole: it holds"):
+        gather([photos], tmp_path / "packed", pack=True)
+    with pytest.raises(UsageError, match=r"Nothing matches .*; the corpus .*plain stays as it is\.$"):
+        gather([f"{photos}/*/*.png"], tmp_path / "plain")
+    with pytest.raises(UsageError, match=r"There is no .*; the nearest folder that is there is [^;]*\.$"):
+        gather([photos], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_list_of_a_refused_corpus_goes_elsewhere_where_nothing_may_stand_beside_it(
@@ -518,11 +544,31 @@ def test_what_libtiff_says_of_a_damaged_picture_is_told_as_its_reason_alone(
     assert all(line.startswith("  cat/") for line in said[1:])
 
 
-def test_several_sources_keep_their_keys_apart(photos: Path, tmp_path: Path) -> None:
-    gather([photos, photos], tmp_path / "corpus")
+def test_several_sources_keep_their_keys_apart_and_are_told_as_they_were_given(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(photos, tmp_path / "more" / "photos")
+    monkeypatch.chdir(tmp_path)
+    gather(["photos", "more/photos"], tmp_path / "corpus")
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith("keys")] == [
+        "keys that begin with 1/ are of photos",
+        "keys that begin with 2/ are of more/photos",
+    ]
     keys = Corpus.open(tmp_path / "corpus").columns("key")["key"]
     assert len(set(keys)) == 40
     assert {key.split("/")[0] for key in keys} == {"1", "2"}
+
+
+def test_one_source_given_twice_doubles_no_picture(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked").symlink_to(photos)
+    for again in ("photos", "./photos/", photos, "linked"):
+        with pytest.raises(UsageError, match=rf"photos and {again} are one source; give it once"):
+            gather(["photos", again], tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
 
 
 def test_a_corpus_is_the_same_for_any_number_of_workers(photos: Path, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def table(path: Path, rows: list[tuple[str, str, str]]) -> Path:
 
 
 def fates(result: LabelsResult) -> list[dict[str, str]]:
+    assert result.fates_file is not None
     with result.fates_file.open(encoding="utf-8", newline="") as handle:
         return list(csv.DictReader(handle))
 
@@ -65,12 +66,13 @@ def test_w4_the_file_is_the_same_for_shuffled_rows_and_for_1_or_8_workers(
     rows: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
     shuffled = random.Random(1).sample(rows, len(rows))
-    made = {}
+    made, files = {}, set()
     for name, given, workers in (("a", rows, 1), ("b", rows, 8), ("c", shuffled, 1), ("d", shuffled, 8)):
         gather([table(tmp_path / f"{name}.csv", given)], tmp_path / name, separator=";", workers=workers)
-        made[name] = labels(tmp_path / name, tmp_path / f"{name}.json", min_count=2, min_owners=2)
-    files = {name: (result.space_file.read_bytes(), result.fates_file.read_bytes()) for name, result in made.items()}
-    assert len(set(files.values())) == 1
+        space = tmp_path / f"{name}.json"
+        made[name] = labels(tmp_path / name, space, min_count=2, min_owners=2)
+        files.add((space.read_bytes(), space.with_name(f"{name}.json.fates.csv").read_bytes()))
+    assert len(files) == 1
     raw = [tag for _, cell, _ in rows for tag in cell.split(";")]
     refuse_nothing_lost(made["a"], len(raw), set(raw))
     assert 0 < sum(made["a"].fates[reason] for reason in DISCARDED) < len(raw)
@@ -89,15 +91,31 @@ def test_p8_explain_shows_the_path_of_every_tag(rows: list[tuple[str, str, str]]
         "e\u0301te\u0301": "key '\u00e9t\u00e9'",
         "12": "a number",
         "x": "deny list",
-        "lone 7": "too rare",
+        "lone 7": "'lone7' is on 1 picture, below --min-count 2",
         "\U0001f43b": "no letter or number",
-        "never said": "never said",
+        "never said": "nobody said it",
     }.items():
         done = here(*given, *lists, "--explain", tag)
         assert done.code == 0, done.err
         assert told in done.out
         assert done.out.count("\n") == 1
     assert not (tmp_path / "space.json").exists(), "asking writes nothing"
+
+
+def test_asking_needs_no_file_and_no_label_and_writing_needs_a_file(here: Here, tmp_path: Path) -> None:
+    gather([table(tmp_path / "t.csv", [("a.png", "cat;dog", "ann")])], tmp_path / "corpus", pictures=False)
+    there = sorted(tmp_path.iterdir())
+    done = here("labels", tmp_path / "corpus", "--min-count", "9", "--explain", "cat")
+    assert (done.code, done.out) == (
+        0,
+        "'cat', key 'cat': 'cat' is on 1 picture, below --min-count 9, so it is no label.\n",
+    )
+    done = here("labels", tmp_path / "corpus")
+    assert (done.code, done.err) == (
+        2,
+        "tagwise: The label space needs a file; give -o SPACE.json, or --explain TAG, which writes nothing.\n",
+    )
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_p8_every_hashtag_of_57_383_real_rows_has_one_fate(real_data: Path, tmp_path: Path) -> None:

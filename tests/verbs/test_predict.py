@@ -73,13 +73,15 @@ def test_p28_sidecars_hold_the_tags_above_the_threshold_best_first(photos: Path,
     line = "cat, dog, brown bear\n"
     names = ("a.txt", "one/b.txt", "two/b.txt", "two/deep/c.d.txt")
     assert texts(tmp_path / "tags") == dict.fromkeys(names, line), "subfolders keep equal names apart"
-    assert str(result) == f"5 pictures, 1 unreadable: {tmp_path / 'tags'}"
+    broken = photos / "two" / "broken.jpg"
+    assert str(result) == f"5 pictures, 1 unreadable (first {broken}): {tmp_path / 'tags'}"
 
 
 def test_p28_a_picture_without_a_tag_above_the_threshold_gets_an_empty_line(
     photos: Path, model: str, tmp_path: Path
 ) -> None:
-    tagged(photos / "a.jpg", model, format="txt", out=tmp_path / "tags", threshold=0.5)
+    result = tagged(photos / "a.jpg", model, format="txt", out=tmp_path / "tags", threshold=0.5)
+    assert str(result) == f"1 picture, 0 unreadable, 1 with nothing above the threshold: {tmp_path / 'tags'}"
     tagged(photos / "two", model, format="txt", out=tmp_path / "tags", top=1)
     assert texts(tmp_path / "tags") == {"a.txt": "\n", "b.txt": "cat\n", "deep/c.d.txt": "cat\n"}
 
@@ -241,3 +243,18 @@ def test_a_folder_gives_the_pictures_that_gather_would_take(photos: Path, model:
     (photos / "notes.txt").write_text("no picture")
     names = {Path(answer.picture).name for answer in tagged(photos, model).answers}
     assert names == {"no_suffix", "b.png", "c.d.png", "broken.jpg"}
+
+
+def test_a_pattern_stands_for_what_the_shell_would_give(
+    photos: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    both = ["photos/one/b.png", "photos/two/b.png"]
+    assert [answer.picture for answer in tagged(Path("photos/*/b.png"), model).answers] == both
+    assert [answer.picture for answer in tagged(photos / "o[mn]e", model).answers] == [str(photos / "one" / "b.png")]
+    (photos / "a[1].jpg").write_bytes((photos / "a.jpg").read_bytes())
+    assert [answer.picture for answer in tagged(Path("photos/a[1].jpg"), model).answers] == ["photos/a[1].jpg"]
+    with pytest.raises(UsageError, match=r"Nothing matches photos/\*\.gif; the nearest folder"):
+        tagged(Path("photos/*.gif"), model)
+    with pytest.raises(UsageError, match=r"matches folders \(photos/one\) and files \(photos/a\.jpg\)"):
+        tagged(Path("photos/*"), model)

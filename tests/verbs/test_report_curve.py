@@ -10,42 +10,12 @@ import numpy as np
 import pytest
 
 import tagwise
-from tagwise.base.settings import to_plain
-from tagwise.measure.intervals import wilson
-from tagwise.transfer.records import Protocol, ScoreRow
-from tagwise.verbs.label_curve import curves_of, verdict
+from tagwise.transfer.records import Protocol
+from tagwise.verbs.label_curve import curve_findings, curve_table, curves_of, verdict
 from tagwise.verbs.label_trials import Trial, chosen, reached, trials_of
+from tests.verbs.comparisons import write
 
 HOSTILE = "\"'><script>alert(1)</script>"
-TEST, CLASSES = 400, 4
-
-
-def write(
-    folder: Path, per_class: int, seed: int, right: dict[str, dict[Protocol, int]], *, test_digest: str = "ab" * 8
-) -> Path:
-    """A comparison in which so many of the 400 test pictures, always the first ones, are right."""
-    scores = {}
-    for model, protocols in right.items():
-        for protocol, count in protocols.items():
-            low, high = wilson(count, TEST)
-            row = ScoreRow(
-                model=model, protocol=protocol, train_pictures=per_class * CLASSES, test_pictures=TEST, right=count,
-                accuracy=count / TEST, low=low, high=high, class_mean=count / TEST, class_accuracies=(0.5,) * CLASSES,
-                hold_out_accuracy=0.5, settings={}, tried=1, seconds=1.0,
-            )  # fmt: skip
-            answers = {
-                "rows": list(range(TEST)),
-                "predicted": [0] * TEST,
-                "right": [int(n < count) for n in range(TEST)],
-            }
-            scores[f"{model}/{protocol}"] = {"row": to_plain(row), **answers}
-    about = {
-        "target": "photos", "classes": list("abcd"), "train_digest": "cd" * 8, "test_digest": test_digest, "seed": seed,
-    }  # fmt: skip
-    folder.mkdir(parents=True)
-    state = {"about": about, "scores": scores, "test_looks": len(scores), "examples": []}
-    (folder / "comparison.json").write_text(json.dumps(state), encoding="utf-8")
-    return folder
 
 
 def trial(model: str, accuracy: float, *, labelled: int = 5, seed: int = 0, place: int = 1, **more: Any) -> Trial:
@@ -110,6 +80,43 @@ def test_no_number_of_seeds_outweighs_the_chance_of_the_test_pictures() -> None:
     assert "tags paid with 5" in verdict(clear)
 
 
+def test_of_two_seeds_nothing_is_told_however_well_they_agree() -> None:
+    """Two equal gains of 20 points have no spread at all; a third seed makes them a finding."""
+    two = [trial(f"tags{seed}", 70, seed=seed) for seed in range(2)]
+    assert verdict(two).endswith("from scratch: tags has two seeds, too few to tell, with 5.")
+    assert curve_table(reached(two)).rows[0][2:4] == ["+20.0 ± 0.0", "too few seeds"]
+    assert verdict([*two, trial("tags2", 70, seed=2)]).endswith("from scratch: tags paid with 5.")
+
+
+def test_a_verdict_on_one_seed_says_so() -> None:
+    several = [trial(f"tags{seed}", 70, seed=seed) for seed in range(3)]
+    alone = [trial("tags0", 70, labelled=10), trial("tags0", 70, labelled=20), trial("tags0", 50, labelled=50)]
+    assert verdict([*several, *alone]).endswith(
+        "tags paid with 5, paid, on one seed, with 10 and 20 and made no clear difference, on one seed, with 50."
+    )
+
+
+def test_the_table_has_the_interval_that_each_verdict_goes_by() -> None:
+    """Who reads the signs of the ends, of what was chosen where the verdict names no protocol, has the verdict."""
+    gains = {5: (8.0, 9.0, 10.0), 10: (-1.0, 2.0, 5.0), 20: (-9.0, -8.0, -7.0)}
+    trials = [
+        trial(f"tags{seed}", 50 + gain, labelled=labelled, seed=seed)
+        for labelled, found in gains.items()
+        for seed, gain in enumerate(found)
+    ]
+    table = curve_table(chosen(trials))
+    assert verdict(trials).endswith("tags paid with 5, made no clear difference with 10 and cost with 20.")
+    assert table.columns[2:4] == ("points over scratch", "95 % interval")
+    assert {row[1] for row in table.rows} == {"tags, as chosen"}
+    assert [row[2:4] for row in table.rows] == [
+        ["+9.0 ± 1.0", "+6.3 to +11.7"],  # Student's 4.30 / sqrt(3) of 1.0 with the test's 1.0
+        ["+2.0 ± 3.0", "-5.5 to +9.5"],
+        ["-8.0 ± 1.0", "-10.7 to -5.3"],
+    ]
+    one = curve_table(reached([trial("tags0", 60), trial("scratch", 50, place=0)]))
+    assert [row[2:4] for row in one.rows] == [[None, None], ["+10.0", "+9.0 to +11.0"]]
+
+
 def test_a_repeated_seed_counts_once_and_scratch_comes_first() -> None:
     curve = reached([trial("tags", 60), trial("tags", 90), trial("scratch", 50, place=0)])
     assert [(point.line, point.accuracy.mean) for point in curve] == [
@@ -133,12 +140,13 @@ def test_the_verdict_says_paid_only_where_the_spread_is_clear_of_zero() -> None:
 
 
 def test_the_verdict_is_of_the_protocol_that_each_seeds_hold_out_chose_whatever_the_test_says() -> None:
-    """Seed 0 held 0.6 of fine-tuning, seed 1 0.6 of the linear probe; the test liked the others better."""
+    """Seed 0 held 0.6 of fine-tuning, the others of the linear probe; the test liked what was not chosen better."""
     trials = [
         trial(f"tags{seed}", accuracy, seed=seed, protocol=protocol, hold_out=hold_out)
         for seed, protocol, accuracy, hold_out in (
             *((0, "linear", 90, 0.5), (0, "train", 60, 0.6)),
             *((1, "linear", 60.2, 0.6), (1, "train", 95, 0.5)),
+            *((2, "linear", 60.1, 0.6), (2, "train", 95, 0.5)),
         )
     ]
     (point,) = chosen(trials)
@@ -180,10 +188,22 @@ def test_a_report_of_several_numbers_of_labels_is_a_curve_with_its_table_and_ver
     page = tagwise.report(road(tmp_path, 3), out=tmp_path / "page.html").page.read_text("utf-8")
     assert "from scratch: tags paid with 5 and 10 and cost with 50." in page
     assert page.count('<figure class="card chart">') == 1
+    assert page.count("<td>tags, as chosen</td>") == 3
     assert "40.2 ± 0.2" in page  # 160, 161 and 162 of 400 by the linear probe with 5
     assert "points are means over 3 seeds" in page
     assert 'role="img" aria-label="Accuracy by labelled pictures a class.' in page
     assert "Class by class" not in page
+
+
+@pytest.mark.parametrize("names", [("tags",) * 3, ("tags0", "tags1", "tags2")], ids=["one model", "a model a seed"])
+def test_seeds_that_share_a_pretraining_say_that_it_is_not_redrawn(tmp_path: Path, names: tuple[str, ...]) -> None:
+    folders = [
+        write(tmp_path / f"{labelled}-{seed}", labelled, seed, {"scratch": {"train": 100}, name: {"train": 160}})
+        for labelled in (5, 10)
+        for seed, name in enumerate(names)
+    ]
+    told = "The seeds redraw labelled pictures and orders, but not the pretraining of tags, which is one."
+    assert curve_findings(folders)[0].spread.endswith(told) == (len(set(names)) == 1)
 
 
 def test_a_stranger_who_names_the_model_writes_no_markup(tmp_path: Path) -> None:

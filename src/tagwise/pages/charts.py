@@ -141,7 +141,7 @@ def curve_chart(
 
 
 def bar_chart(counts: Mapping[str, int], *, caption: str, unit: str = "tags") -> Chart:
-    """Counts as bars, each with its share of the sum: the fate of tags or pictures.
+    """Counts as bars, each with its share of the sum: the fate of tags or pictures; what is 0 has a row of the table.
 
     Args:
         counts: By name, from top to bottom.
@@ -149,18 +149,19 @@ def bar_chart(counts: Mapping[str, int], *, caption: str, unit: str = "tags") ->
         unit: What is counted, in the plural.
     """
     total = sum(counts.values())
+    drawn = {name: count for name, count in counts.items() if count}
     shares = {name: percent(count / max(total, 1)) for name, count in counts.items()}
 
     def paint(figure: Figure, narrow: bool) -> None:
-        axes = marks.row_axes(figure, list(counts), narrow, right=130)
-        axes.barh(range(len(counts)), list(counts.values()), height=0.25 if narrow else 0.55, color=COLORS["blue"])
-        for row, (name, count) in enumerate(counts.items()):
+        axes = marks.row_axes(figure, list(drawn), narrow, right=130)
+        axes.barh(range(len(drawn)), list(drawn.values()), height=0.25 if narrow else 0.55, color=COLORS["blue"])
+        for row, (name, count) in enumerate(drawn.items()):
             marks.row_value(axes, row, f"{count:,} ({shares[name]})", narrow)
-        axes.set_xlim(0, max([1, *counts.values()]))
+        axes.set_xlim(0, max([1, *drawn.values()]))
         marks.count_axis(axes, narrow)
 
-    told = "; ".join(f"{name} {count:,}" for name, count in counts.items())
-    wide, narrow = drawings(paint, marks.row_heights(len(counts)), f"{total:,} {unit}. {told}.")
+    told = "; ".join(f"{name} {count:,}" for name, count in drawn.items())
+    wide, narrow = drawings(paint, marks.row_heights(len(drawn)), f"{total:,} {unit}. {told}.")
     rows = [(name, count, shares[name]) for name, count in counts.items()]
     table = Table(columns=("fate", unit, "share"), rows=rows, numeric=("share",))
     return Chart(svg=wide, svg_narrow=narrow, caption=caption, table=table)

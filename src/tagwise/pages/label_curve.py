@@ -23,6 +23,7 @@ _HEIGHTS = (420, 340)
 _ASIDE = (9.0, 6.0)
 """Pixels between the bars of lines that meet, in the wide and in the narrow drawing."""
 _TICK_PIXELS = 34.0
+_SCRATCH_DASH = "9 3 2 3 2 3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class LabelLine:
 def label_curve_chart(lines: Sequence[LabelLine], scratch: LabelLine | None = None, *, caption: str) -> Chart:
     """Accuracies with their bars against labelled pictures a class, on a logarithmic axis.
 
-    Each method keeps its dash; each model its colour, or, where there is one model, each method.
+    Each method and scratch keep their dash; each model its colour, or, where there is one model, each method.
 
     Args:
         lines: What is held against scratch.
@@ -66,7 +67,10 @@ def label_curve_chart(lines: Sequence[LabelLine], scratch: LabelLine | None = No
     """
     shown = [*([scratch] if scratch else []), *lines]
     numbers = sorted({point.labelled for line in shown for point in line.points})
-    keys = [*([Key(text=scratch.name, color="muted", mark="line", dash="4 3")] if scratch else []), *_keys(lines)]
+    keys = [
+        *([Key(text=scratch.name, color="muted", mark="line", dash=_SCRATCH_DASH)] if scratch else []),
+        *_keys(lines),
+    ]
 
     def paint(figure: Figure, narrow: bool) -> None:
         axes = axes_within(figure, 44, 14, 30, 44)

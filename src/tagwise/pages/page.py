@@ -149,6 +149,8 @@ class Report:
     sections: Sequence[Section]
     provenance: Mapping[str, str]
     """Versions, digests, seeds, licences, by name."""
+    kicker: str = "Tagwise report"
+    """What the page is, above its title."""
 
 
 def clean(text: str) -> str:

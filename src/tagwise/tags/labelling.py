@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tagwise.base.errors import UsageError
+from tagwise.base.errors import UsageError, nearest
 from tagwise.tags.key import canonical_key, is_number
 from tagwise.tags.merging import fold_plurals, resolve_aliases
 from tagwise.tags.space import Label, LabelOptions, LabelSpace
@@ -21,6 +21,9 @@ KEPT = ("label", "alias", "plural")
 
 DISCARDED = ("empty", "denied", "number", "too short", "too few owners", "too few pictures", "below the top")
 """Fates of tags that did not, in the order in which they strike."""
+
+_RARE = DISCARDED[-3:]
+"""Those that counts decide."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +50,50 @@ class Labelling:
     space: LabelSpace
     assignment: Assignment
     fates: Fates
+    pictures: Mapping[str, int]
+    """Pictures of each key that the word alone keeps, after aliases and plurals, whether it became a label or not."""
+
+    def explain(self, tag: str) -> str:
+        """The way of a raw tag to its label, or why it has none, in one line."""
+        key = canonical_key(tag)
+        steps = [repr(tag), f"key {key!r}"]
+        if not key:
+            return f"{steps[0]}: no letter or number is left of it, so it is no label."
+        if (target := self.space.options.aliases.get(key, key)) != key:
+            steps.append(f"alias of {target!r}")
+        refusal = self._refused_word(key, target)
+        if refusal is None:
+            counted = dict(zip(self.fates.keys, self.fates.targets, strict=True)).get(target, target)
+            if counted != target:
+                steps.append(f"plural of {counted!r}")
+            label_id = self.space.encode(tag)
+            if label_id is not None:
+                return f"{', '.join(steps)}: label {label_id}, {counted!r}, in {self.pictures[counted]:,} pictures."
+            refusal = self._refused_count(counted)
+        return f"{', '.join(steps)}: {refusal}, so it is no label."
+
+    def _refused_word(self, key: str, target: str) -> str | None:
+        options = self.space.options
+        return {
+            "denied": "it is on the deny list",
+            "number": "it is a number",
+            "too short": f"it has fewer than {options.min_length} characters",
+        }.get(_fate(key, target, frozenset(options.deny), options))
+
+    def _refused_count(self, target: str) -> str:
+        if target not in self.pictures:
+            near = [repr(word) for word in nearest(target, self.pictures)]
+            told = f"; the nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else ""
+            return f"nobody said it{told}"
+        options, pictures = self.space.options, self.pictures[target]
+        fates = zip(self.fates.targets, self.fates.fates, strict=True)
+        fate = next(fate for counted, fate in fates if counted == target and fate in _RARE)
+        on = f"{target!r} is on {'1 picture' if pictures == 1 else f'{pictures:,} pictures'}"
+        return {
+            "too few owners": f"{target!r} was said by fewer people than --min-owners {options.min_owners}",
+            "too few pictures": f"{on}, below --min-count {options.min_count}",
+            "below the top": f"{on}, below the --top {options.top}",
+        }[fate]
 
 
 def build_label_space(
@@ -82,8 +129,9 @@ def build_label_space(
         words = words.folded(_folds(words, table, options))
     pictures = picture_counts(table.rows, words.number_of_raw[table.raw_ids], len(words.vocabulary))
     fates = _fates(words, table, *_select(words, table, pictures, options))
+    by_key = dict(zip(words.vocabulary, pictures.tolist(), strict=True))
     space = LabelSpace(
-        labels=_labels(fates, dict(zip(words.vocabulary, pictures.tolist(), strict=True))),
+        labels=_labels(fates, by_key),
         options=options,
         unicode_version=unicodedata.unidata_version,
         table_digest=table.digest(),
@@ -92,7 +140,7 @@ def build_label_space(
         fates=_totals(fates),
     )
     assignment = assign(table.rows, fates.label_ids[table.raw_ids], table.pictures)
-    return Labelling(space=space, assignment=assignment, fates=fates)
+    return Labelling(space=space, assignment=assignment, fates=fates, pictures=by_key)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

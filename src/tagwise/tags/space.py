@@ -13,7 +13,7 @@ import numpy as np
 from tagwise.base import settings
 from tagwise.base.errors import UsageError
 from tagwise.base.files import write_text
-from tagwise.tags.key import canonical_key, is_number
+from tagwise.tags.key import canonical_key
 from tagwise.tags.table import Assignment, Counts, Ids, TagTable, assign
 
 
@@ -115,32 +115,6 @@ class LabelSpace:
         """The label id of each raw tag, -1 for those that are no label here."""
         ids = (self.encode(tag) for tag in tags)
         return np.fromiter((-1 if label is None else label for label in ids), np.int32, len(tags))
-
-    def explain(self, tag: str) -> str:
-        """The way of a raw tag to its label, or why it has none, in one line."""
-        key = canonical_key(tag)
-        steps = [repr(tag), f"key {key!r}"]
-        if not key:
-            return f"{steps[0]}: no letter or number is left of it, so it is no label."
-        if (target := self.options.aliases.get(key, key)) != key:
-            steps.append(f"alias of {target!r}")
-        label_id = self.encode(tag)
-        if label_id is None:
-            return f"{', '.join(steps)}: {self._refusal(key, target)}, so it is no label."
-        label = self.labels[label_id]
-        if label.key != target:
-            steps.append(f"plural of {label.key!r}")
-        return f"{', '.join(steps)}: label {label_id}, {label.key!r}, in {label.pictures:,} pictures."
-
-    def _refusal(self, key: str, target: str) -> str:
-        options = self.options
-        if {key, target} & self._denied:
-            return "it is on the deny list"
-        if options.drop_numbers and is_number(target):
-            return "it is a number"
-        if len(target) < options.min_length:
-            return f"it has fewer than {options.min_length} characters"
-        return "it is too rare, or was never said, in the corpus of this label space"
 
     def to_json(self) -> str:
         """The whole label space as text; the same input gives the same characters."""

@@ -116,6 +116,11 @@ class Plan:
         return self.images // self.batch
 
     @property
+    def seen(self) -> int:
+        """Pictures seen in all steps; what is left of ``images`` is less than one."""
+        return self.steps * self.batch
+
+    @property
     def peak_rate(self) -> float:
         """The learning rate after warm-up: 0.1 per 256 is 3.15 at 8,064 (Mahajan et al. 2018, section 2.3)."""
         return self.rate_per_256 * self.batch / REFERENCE_BATCH

@@ -100,6 +100,7 @@ class Contest:
         }
         if not (out / COMPARISON_FILE).is_file():
             state: dict[str, Any] = {"about": about, "scores": {}, "test_looks": 0, "examples": []}
+            state["test_name"] = target.test_name
             write_json(out / COMPARISON_FILE, state)
             return state
         state = read_json(out / COMPARISON_FILE)

@@ -81,7 +81,12 @@ def open_target(
         parts["train"], parts["validation"] = _held_out(parts["train"], holdout, seed)
     _refuse_shared(path, parts)
     return Target(
-        path.resolve().name, classes, parts["train"], validation=parts.get("validation"), test=parts.get("test")
+        path.resolve().name,
+        classes,
+        parts["train"],
+        validation=parts.get("validation"),
+        test=parts.get("test"),
+        test_name="" if test is None else test.resolve().name,
     )
 
 

@@ -76,6 +76,10 @@ class Comparison:
     """Scores of models on a target."""
 
     target: str
+    test_name: str
+    """Folder or table of the test part, where it is not the target's own."""
+    models: dict[str, str]
+    """Digest of each: comparisons with the same one share its pretraining."""
     classes: tuple[str, ...]
     train_digest: str
     test_digest: str
@@ -93,6 +97,11 @@ class Comparison:
     examples: tuple[tuple[Place, int, int], ...]
     """Some test pictures: place, class, position in the test part."""
 
+    @property
+    def tested_on(self) -> str:
+        """``test.csv``, ``the test part of photos``."""
+        return self.test_name or f"the test part of {self.target}"
+
 
 def read_comparison(folder: Path) -> Comparison:
     """The scores that ``compare`` left in a folder.
@@ -106,6 +115,8 @@ def read_comparison(folder: Path) -> Comparison:
     scores = state["scores"]
     return Comparison(
         target=state["about"]["target"],
+        test_name=state.get("test_name", ""),
+        models=state["about"].get("models", {}),
         classes=tuple(state["about"]["classes"]),
         train_digest=state["about"]["train_digest"],
         test_digest=state["about"]["test_digest"],

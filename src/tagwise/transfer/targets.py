@@ -78,6 +78,7 @@ class Target:
 
     Attributes:
         name: The folder's or table's name.
+        test_name: That of the test part, where it came from elsewhere.
         classes: Names, in the order of the class numbers.
         train: What may be learnt from and searched on.
         validation: A part of its own for the search, where the target brings one.
@@ -86,9 +87,17 @@ class Target:
     """
 
     def __init__(
-        self, name: str, classes: tuple[str, ...], train: Part, *, validation: Part | None = None, test: Part | None
+        self,
+        name: str,
+        classes: tuple[str, ...],
+        train: Part,
+        *,
+        validation: Part | None = None,
+        test: Part | None,
+        test_name: str = "",
     ) -> None:
         self.name, self.classes, self.train, self.validation = name, classes, train, validation
+        self.test_name = test_name
         self._test = test
         self._searching = False
         self.looks = 0
@@ -157,7 +166,8 @@ class Target:
                     f"--per-class {per_class}; give a smaller number, or more pictures."
                 )
             chosen[members[:per_class]] = True
-        return Target(self.name, self.classes, self.train.chosen(chosen, "train"), test=self._test)
+        learnt = self.train.chosen(chosen, "train")
+        return Target(self.name, self.classes, learnt, test=self._test, test_name=self.test_name)
 
 
 def pack_part(part: Part, view: View, folder: Path, workers: int | None = None) -> Pictures:

@@ -82,6 +82,7 @@ def card_report(card: Card, name: str, sample: Sequence[Block]) -> Report:
     unit = "posts" if card.pictures is None else "pictures"
     drawn = f"{len(card.sample)} of {card.used:,} {unit}, drawn with equal chance; the tags as people wrote them."
     return Report(
+        kicker="Tagwise data card",
         title=f"Data card of {name}",
         subtitle="What came in, what was left out, and how evenly the tags fall.",
         summary=_findings(card, unit),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tagwise.corpus.intake import Rules, Verdict
     from tagwise.corpus.opt_outs import OptOuts
     from tagwise.corpus.readers import Source
+    from tagwise.corpus.readers.tables import Columns
     from tagwise.corpus.table import Corpus, CorpusRecord
 
 
@@ -103,24 +105,24 @@ def gather(
         decode: all; headers, which does not see damage behind them; or how many pictures to decode
             whole, chosen by hashes of their keys: with more pictures later, new ones alone are decoded.
         pack: Copy the pictures into the corpus with their tags: small plain ones as one array for each size, the
-            others as tar shards.
+            others as tar shards. A packed corpus stays packed: without --pack it is left as it is.
         max_skipped_fraction: Share of the pictures, 0 to 1, that may be damaged, missing or duplicate.
-        overwrite: Gather what was gathered from other sources; what has not changed is not looked at again.
+        overwrite: Gather anew what was gathered from other sources or packed; what has not changed is not looked at
+            again.
         workers: Threads, 1 or more; by default one for each processor.
 
     Returns:
         The counts; ``str()`` of it is the summary.
 
     Raises:
-        UsageError: Unknown or ambiguous source, column or separator; another corpus stands in ``out``, or
-            another process is gathering into it.
+        UsageError: Unknown or ambiguous source, column or separator, or a source given twice; another corpus stands
+            in ``out``, or a packed one, or another process is gathering into it.
         DataRefused: Too many pictures, or all, are left out; ``<out>-skipped.csv`` lists them, or the file that
             the message names.
     """
     from tagwise.corpus.gathering import Gathering, posts_of
     from tagwise.corpus.intake import Rules
     from tagwise.corpus.opt_outs import OptOuts
-    from tagwise.corpus.readers import open_source
     from tagwise.corpus.readers.tables import Columns
     from tagwise.corpus.survey import survey_posts
     from tagwise.verbs.card_page import write_card
@@ -143,22 +145,25 @@ def gather(
         query=query,
         pictures=pictures,
     )
-    sources = [open_source(str(path), columns) for path in several(source)]
-    if not sources:
+    names = [str(path) for path in several(source)]
+    if not names:
         raise UsageError("There is nothing to gather; give a folder of pictures or a table.")
-    for line in (line for opened in sources for line in opened.described()):
-        say(line)
+    sources = _opened(names, columns, out)
+    _refuse_twice(names)
+    _announce(names, sources)
     opt_outs = OptOuts(read_lines(opt_out, "--opt-out") if opt_out else ())
     rules = Rules(licences=frozenset(licence.casefold() for licence in licences) if licences else None)
     decoded = _decoded(decode)
     with _claimed(out):
+        before = _before(out, overwrite)
+        if before is not None and not overwrite:
+            _refuse_unpacking(before, pack)
+            _refuse_other_sources(before, sources)
         survey = survey_posts(posts_of(sources, opt_outs), rules, decoded, workers)
         told = _told(opt_outs, rules, decode, pack, max_skipped_fraction)
         if unmet := opt_outs.unmet():
             say(f"{len(unmet):,} of {len(opt_outs.lines):,} lines of {opt_out} match no owner and no key: {unmet[0]}")
-        before = _before(out, overwrite)
         if before is not None and not overwrite:
-            _refuse_other_sources(before, sources)
             if (before.record.source_digest, before.record.rules) == (survey.digest, told):
                 say(f"{out} is already gathered from these sources; nothing to do{_complete(out)}.")
                 return GatherResult(folder=out, record=before.record, already=True)
@@ -177,6 +182,47 @@ def gather(
         record = gathering.carry_out()
         write_card(out)
     return GatherResult(folder=out, record=record, already=False)
+
+
+def _opened(names: list[str], columns: Columns, out: Path) -> list[Source]:
+    """The sources; where one is gone, what that means for the corpus that was made of it is told.
+
+    Raises:
+        UsageError: As ``open_source``.
+    """
+    from tagwise.corpus.readers import open_source
+    from tagwise.corpus.readers.patterns import NoSource
+
+    try:
+        return [open_source(name, columns) for name in names]
+    except NoSource as error:
+        before = _before(out, overwrite=True)  # a damaged one is not to be told of here
+        if before is None:
+            raise
+        whole = " and is whole: it holds copies of its pictures" if _is_packed(before) else ""
+        raise UsageError(f"{str(error).removesuffix('.')}; the corpus {out} stays as it is{whole}.") from error
+
+
+def _refuse_twice(names: list[str]) -> None:
+    from tagwise.pixels.addresses import is_address, public
+
+    met: dict[str, str] = {}
+    for name in names:
+        place = name if is_address(name) else os.path.realpath(name)
+        if place in met:
+            raise UsageError(f"{public(met[place])} and {public(name)} are one source; give it once.")
+        met[place] = name
+
+
+def _announce(names: list[str], sources: list[Source]) -> None:
+    """What each source is taken for; of several, which one it is, for their folders may bear one name."""
+    from tagwise.pixels.addresses import public
+
+    for number, (name, source) in enumerate(zip(names, sources, strict=True), start=1):
+        if len(names) > 1:
+            say(f"keys that begin with {number}/ are of {printable(public(name))}")
+        for line in source.described():
+            say(line)
 
 
 @contextmanager
@@ -260,6 +306,19 @@ def _refuse_other_sources(before: Corpus, sources: list[Source]) -> None:
         raise UsageError(
             f"{before.folder} was gathered from other sources ({'; '.join(changes)}); "
             "give --overwrite to gather it anew, or another -o."
+        )
+
+
+def _is_packed(corpus: Corpus) -> bool:
+    return corpus.record.rules.get("pack") == "yes"
+
+
+def _refuse_unpacking(before: Corpus, pack: bool) -> None:
+    """Its copies may be all that is left of the pictures."""
+    if _is_packed(before) and not pack:
+        raise UsageError(
+            f"{before.folder} is packed: it holds copies of its pictures, which would go without --pack; "
+            "give --pack again, or --overwrite to gather it anew without copies."
         )
 
 

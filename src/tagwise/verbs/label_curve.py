@@ -23,10 +23,14 @@ from tagwise.verbs.label_trials import (
 RULE = (
     "Where no protocol is named, each seed's hold-out chose it. To pay is a gain whose 95 % interval is above 0, to "
     "cost one below; it holds both the chance of the seeds (Student's interval) and that of the test pictures (the "
-    "paired interval), and is for each number of labels by itself."
+    "paired interval; of one seed this alone), and is for each number of labels by itself. Two seeds are too few to "
+    "tell."
 )
 
-SPREADS = "Of several seeds: mean ± standard deviation; of one: the test part's 95 % interval."
+SPREADS = (
+    "Of several seeds: mean ± standard deviation; of one: the test part's 95 % interval. The 95 % interval of the "
+    "points is over seeds and test pictures, and tells whether tags paid."
+)
 
 
 def curves_of(folders: Sequence[Path]) -> list[list[Path]]:
@@ -44,15 +48,10 @@ def verdict(trials: Sequence[Trial]) -> str:
     """With how many labels each start paid, in one sentence that says no more than the spread does."""
     clauses = []
     for line, gains in _gains(trials).items():
-        paid = [labelled for labelled, gain in gains if gain.interval[0] > 0]
-        cost = [labelled for labelled, gain in gains if gain.interval[1] < 0]
-        told = {
-            "paid with": paid,
-            "made no clear difference with": [labelled for labelled, _ in gains if labelled not in (*paid, *cost)],
-            "cost with": cost,
-        }
-        parts = [f"{words} {_and([f'{number:,}' for number in numbers])}" for words, numbers in told.items() if numbers]
-        clauses.append(f"{line} {_and(parts)}")
+        told: dict[str, list[str]] = {}
+        for labelled, gain in gains:
+            told.setdefault(_outcome(gain), []).append(f"{labelled:,}")
+        clauses.append(f"{line} {_and([f'{words} with {_and(numbers)}' for words, numbers in told.items()])}")
     if not clauses:
         return "Nothing stands beside training from scratch."
     return f"Labelled pictures a class, against training from scratch: {'; '.join(clauses)}."
@@ -60,18 +59,21 @@ def verdict(trials: Sequence[Trial]) -> str:
 
 def curve_findings(folders: Sequence[Path]) -> list[Finding]:
     """The verdict, then what each start gained with the fewest and with the most labels."""
-    trials = _trials([read_comparison(folder) for folder in folders])
+    comparisons = [read_comparison(folder) for folder in folders]
+    trials = _trials(comparisons)
     gains = [gain for line in _gains(trials).values() for _, gain in line]
     paid, cost = any(gain.interval[0] > 0 for gain in gains), any(gain.interval[1] < 0 for gain in gains)
     kind: Kind = "good" if paid and not cost else "bad" if cost and not paid else "plain"
     ends = [_ends(line, found) for line, found in _gains(trials).items()]
-    return [Finding(statement=verdict(trials), spread=RULE, kind=kind), *ends]
+    spread = " ".join([RULE, *_shared_pretraining(comparisons)])
+    return [Finding(statement=verdict(trials), spread=spread, kind=kind), *ends]
 
 
 def curve_section(folders: Sequence[Path]) -> Section:
     """The curve and its numbers."""
     comparisons = [read_comparison(folder) for folder in folders]
-    curve = reached(_trials(comparisons))
+    trials = _trials(comparisons)
+    curve = reached(trials)
     first = comparisons[0]
     told = (
         f"Every score is on the same {first.rows[0].test_pictures:,} test pictures (digest {first.test_digest}), on "
@@ -79,9 +81,9 @@ def curve_section(folders: Sequence[Path]) -> Section:
         "and pictures."
     )
     return Section(
-        heading=f"Accuracy by labelled pictures, {first.target}",
+        heading=f"Accuracy by labelled pictures, on {first.tested_on}",
         text=[told],
-        blocks=[curve_chart(curve), curve_table(curve)],
+        blocks=[curve_chart(curve), curve_table([*curve, *chosen(trials)])],
     )
 
 
@@ -103,15 +105,18 @@ def curve_chart(curve: Sequence[Reached]) -> Chart:
 
 
 def curve_table(curve: Sequence[Reached]) -> Table:
-    """The numbers behind the curve, by number of labels."""
-    columns = ("labelled a class", "start", "accuracy, %", "class mean, %", "points over scratch", "seeds")
+    """The numbers behind the curve and, given what was chosen too, behind the verdict, by number of labels."""
+    columns = (
+        *("labelled a class", "start", "points over scratch", "95 % interval"),
+        *("accuracy, %", "class mean, %", "seeds"),
+    )
     rows = [
         [
             point.labelled,
-            point.line,
+            point.line if point.method or point.gain is None else f"{point.start}, as chosen",
+            *_gain_cells(point.gain),
             point.accuracy.told(),
             point.class_mean,
-            point.gain.told("+") if point.gain else None,
             point.accuracy.seeds,
         ]
         for point in sorted(curve, key=lambda point: point.labelled)
@@ -138,6 +143,33 @@ def _gains(trials: Sequence[Trial]) -> dict[str, list[tuple[int, Spread]]]:
     return gains
 
 
+def _outcome(gain: Spread) -> str:
+    if gain.seeds == 2:
+        return "has two seeds, too few to tell,"
+    low, high = gain.interval
+    words = "paid" if low > 0 else "cost" if high < 0 else "made no clear difference"
+    return f"{words}, on one seed," if gain.seeds == 1 else words
+
+
+def _shared_pretraining(comparisons: Sequence[Comparison]) -> list[str]:
+    """A sentence where comparisons of several seeds judge one and the same model."""
+    seeds: dict[str, set[int]] = {}
+    names: dict[str, str] = {}
+    for comparison in comparisons:
+        for name, digest in comparison.models.items():
+            seeds.setdefault(digest, set()).add(comparison.seed)
+            names.setdefault(digest, name)
+    shared = [names[digest] for digest, found in seeds.items() if len(found) > 1]
+    told = f"The seeds redraw labelled pictures and orders, but not the pretraining of {_and(shared)}, which is one."
+    return [told] if shared else []
+
+
+def _gain_cells(gain: Spread | None) -> tuple[str | None, str | None]:
+    if gain is None:
+        return None, None
+    return gain.told("+") if gain.seeds > 1 else f"{gain.mean:+.1f}", gain.interval_told
+
+
 def _bars(curve: Sequence[Reached]) -> str:
     seeds = sorted({point.accuracy.seeds for point in curve})
     if seeds == [1]:
@@ -152,8 +184,12 @@ def _ends(line: str, gains: Sequence[tuple[int, Spread]]) -> Finding:
     return Finding(
         statement=f"{line} over scratch, with {_and([f'{number:,}' for number in ends])} labelled pictures a class.",
         value=f"{_and([f'{gain.mean:+.1f}' for gain in ends.values()])} points",
-        spread="; ".join(gain.told("+") for gain in ends.values()),
+        spread=f"95 % interval: {'; '.join(_interval(gain) for gain in ends.values())}",
     )
+
+
+def _interval(gain: Spread) -> str:
+    return f"{gain.interval_told} (one seed)" if gain.seeds == 1 else gain.interval_told
 
 
 def _and(words: list[str]) -> str:

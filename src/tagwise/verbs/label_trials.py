@@ -43,7 +43,8 @@ class Spread:
     low: float
     high: float
     interval: tuple[float, float]
-    """At 95 %: of the mean over other seeds and other test pictures; of one seed, over other test pictures."""
+    """At 95 %: of the mean over other seeds and other test pictures; of one seed, over other test pictures.
+    Of two seeds it is without end."""
     seeds: int
 
     def told(self, sign: str = "") -> str:
@@ -51,6 +52,12 @@ class Spread:
         if self.seeds > 1:
             return f"{self.mean:{sign}.1f} ± {self.high - self.mean:.1f}"
         return f"{self.mean:{sign}.1f} ({self.low:{sign}.1f} to {self.high:{sign}.1f})"
+
+    @property
+    def interval_told(self) -> str:
+        """``-0.5 to +11.5``: what a verdict goes by."""
+        low, high = self.interval
+        return f"{low:+.1f} to {high:+.1f}" if math.isfinite(high - low) else "too few seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +176,8 @@ def _spread(measured: list[tuple[float, float, float]]) -> Spread:
         low, high = mean - sd, mean + sd
         # All seeds share the test pictures, so their chance does not shrink with more seeds.
         of_test = max((upper - lower) / 2 for _, lower, upper in measured)
-        half = math.hypot(mean_interval(values)[1] - mean, of_test)
+        of_seeds = mean_interval(values)[1] - mean if len(values) > 2 else math.inf  # two may agree by luck
+        half = math.hypot(of_seeds, of_test)
         interval = mean - half, mean + half
     return Spread(mean=mean, low=low, high=high, interval=interval, seeds=len(measured))
 

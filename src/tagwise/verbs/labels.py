@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,9 +25,6 @@ _FATE_COLUMNS = ("raw", "key", "fate", "counted_as", "label", "times")
 class LabelsResult:
     """A label space and what a sampling law makes of it."""
 
-    space_file: Path
-    fates_file: Path
-    """CSV: one line for each distinct raw tag."""
     labels: int
     pictures: int
     labelled_pictures: int
@@ -36,9 +33,13 @@ class LabelsResult:
     """Tags by what became of them; they sum to ``tags``."""
     merges: tuple[tuple[str, tuple[str, ...]], ...]
     """Some labels with the other spellings that became them."""
-    laws: dict[str, dict[str, float | str | None]]
-    """Statistics of the natural law and of the chosen one."""
     explained: str | None = None
+    """What becomes of the tag that was asked for; then nothing was written, and what follows is empty."""
+    laws: dict[str, dict[str, float | str | None]] = field(default_factory=dict)
+    """Statistics of the natural law and of the chosen one."""
+    space_file: Path | None = None
+    fates_file: Path | None = None
+    """CSV: one line for each distinct raw tag."""
 
     def __str__(self) -> str:
         from tagwise.pages.tables import text_table
@@ -59,7 +60,7 @@ class LabelsResult:
 
 def labels(
     corpus: Path | str,
-    out: Path | str,
+    out: Path | str | None = None,
     *,
     min_count: int = 1,
     top: int | None = None,
@@ -78,7 +79,8 @@ def labels(
 
     Args:
         corpus: What ``gather`` wrote.
-        out: The label space, a JSON file; every tag's fate goes into ``<out>.fates.csv`` beside it.
+        out: The label space, a JSON file; every tag's fate goes into ``<out>.fates.csv`` beside it. Only to explain a
+            tag none is needed.
         min_count: Pictures that a label needs.
         top: Labels kept, the most frequent first.
         aliases: A file of lines ``alias<TAB>tag``, or a CSV table with the columns tag and aliases.
@@ -94,17 +96,20 @@ def labels(
         overwrite: Replace another label space in ``out``.
 
     Raises:
-        UsageError: No corpus, another label space in ``out`` or something else beside it, wrong aliases,
+        UsageError: No corpus, no ``out``, another label space in ``out`` or something else beside it, wrong aliases,
             law or threshold.
         DataRefused: No label is left.
     """
+    import numpy as np
+
     from tagwise.corpus.table import Corpus
     from tagwise.tags.labelling import build_label_space
     from tagwise.tags.law_report import report_laws
     from tagwise.tags.merging import read_aliases
     from tagwise.tags.space import LabelOptions
 
-    corpus, out = Path(corpus), Path(out)
+    if out is None and explain is None:
+        raise UsageError("The label space needs a file; give -o SPACE.json, or --explain TAG, which writes nothing.")
     options = LabelOptions(
         min_count=min_count,
         top=top,
@@ -114,32 +119,32 @@ def labels(
         plurals=plurals,
     )
     labelling = build_label_space(
-        Corpus.open(corpus).tag_table(),
+        Corpus.open(Path(corpus)).tag_table(),
         options,
         aliases=read_aliases(Path(aliases)) if aliases else {},
         deny=read_lines(deny, "--deny") if deny else (),
     )
     space, assignment = labelling.space, labelling.assignment
-    _refuse_empty(space)
-    fates_file = out.with_name(f"{out.name}.fates.csv")
-    chosen = choose_threshold(assignment.ids, assignment.offsets, space.counts, law, threshold)
-    report = report_laws(assignment.ids, assignment.offsets, space.counts, law, chosen)
-    if explain is None:
-        _refuse_foreign(fates_file)
-        _save(space, out, overwrite)
-        _save_fates(labelling.fates, fates_file)
-    return LabelsResult(
-        space_file=out,
-        fates_file=fates_file,
+    result = LabelsResult(
         labels=len(space),
         pictures=space.pictures,
-        labelled_pictures=report.natural.pictures,
+        labelled_pictures=int(np.count_nonzero(np.diff(assignment.offsets))),
         tags=space.tags,
         fates=space.fates,
         merges=_merges(labelling.fates, space),
-        laws=law_facts(report),
-        explained=space.explain(explain) if explain is not None else None,
+        explained=labelling.explain(explain) if explain is not None else None,
     )
+    if out is None or explain is not None:
+        return result
+    _refuse_empty(space)
+    out = Path(out)
+    fates_file = out.with_name(f"{out.name}.fates.csv")
+    chosen = choose_threshold(assignment.ids, assignment.offsets, space.counts, law, threshold)
+    report = report_laws(assignment.ids, assignment.offsets, space.counts, law, chosen)
+    _refuse_foreign(fates_file)
+    _save(space, out, overwrite)
+    _save_fates(labelling.fates, fates_file)
+    return replace(result, laws=law_facts(report), space_file=out, fates_file=fates_file)
 
 
 def choose_threshold(ids: object, offsets: object, counts: object, law: Law, threshold: float | None) -> float | None:

@@ -142,7 +142,7 @@ def plan_facts(plan: Plan, epoch_length: float) -> dict[str, str]:
     begun = f" from {min(plan.warmup_rate, plan.peak_rate):.4g}" if plan.warmup_rate else ""
     rise = f"warm-up {plan.warmup_images:,} pictures{begun}, then " if plan.warmup_images else ""
     return {
-        "pictures seen": f"{plan.images:,} = {plan.images / epoch_length:,.1f} epochs, "
+        "pictures seen": f"{plan.seen:,} = {plan.seen / epoch_length:,.1f} epochs, "
         f"{plan.steps:,} steps of {plan.batch}",
         "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256; "
         f"{rise}{_fall(plan)}",

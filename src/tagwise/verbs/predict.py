@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +33,12 @@ class PredictResult:
 
     def __str__(self) -> str:
         if self.written is not None:
-            broken = sum(answer.problem is not None for answer in self.answers)
+            broken = [answer.picture for answer in self.answers if answer.problem is not None]
+            silent = sum(answer.problem is None and not answer.outputs for answer in self.answers)
             pictures = "1 picture" if len(self.answers) == 1 else f"{len(self.answers):,} pictures"
-            return f"{pictures}, {broken:,} unreadable: {self.written}"
+            first = f" (first {printable(broken[0])})" if broken else ""
+            without = f", {silent:,} with nothing above the threshold" if silent else ""
+            return f"{pictures}, {len(broken):,} unreadable{first}{without}: {self.written}"
         return {"table": _table, "csv": _csv, "jsonl": _jsonl}[self.format](self.answers).rstrip("\n")
 
 
@@ -59,7 +63,7 @@ def predict(
     A picture without a tag above the threshold gets an empty line, one that cannot be read gets none.
 
     Args:
-        picture: Files, or folders whose pictures are all taken.
+        picture: Files, folders whose pictures are all taken, or globs of either.
         model: A run folder, a file of ours or of others, or published weights.
         design: What the net is, for a file of others that leaves it open.
         classes: A file that names the outputs, one a line, for a file of others.
@@ -72,8 +76,8 @@ def predict(
         overwrite: Replace the file or the sidecars.
 
     Raises:
-        UsageError: No such picture, folder, model, design or format; ``out`` is there, or two pictures
-            would have one sidecar; a list of classes has another length.
+        UsageError: No such model, design or format; a folder without pictures, or a glob that matches nothing;
+            ``out`` is there, or two pictures would have one sidecar; a list of classes has another length.
         DataRefused: No picture can be read.
     """
     from tagwise.pixels.quiet import quiet_libraries
@@ -85,7 +89,7 @@ def predict(
     refuse_no_workers(workers)
     out = None if out is None else Path(out)
     chosen = _chosen_format(format, out)
-    pictures = _listed([Path(thing) for thing in several(picture)])
+    pictures = _listed([Path(place) for thing in several(picture) for place in _meant(str(thing))])
     files = [] if out is None else _sidecars(pictures, out) if chosen == "txt" else [out]
     if not overwrite:
         _refuse_existing(files)
@@ -123,6 +127,25 @@ def _chosen_format(asked: Format | None, out: Path | None) -> Format:
             f"{out} has a suffix of no format; end it in {', '.join(_FORMATS)}, or give --format txt for a folder."
         )
     return by_suffix
+
+
+def _meant(name: str) -> list[str]:
+    """The places that a pattern stands for, as ``gather`` finds them, relative where it is; of any other name itself.
+
+    Raises:
+        UsageError: Nothing matches, or folders and files do.
+    """
+    from tagwise.corpus.readers.patterns import is_pattern, match
+    from tagwise.pixels.addresses import is_address
+
+    if is_address(name) or not is_pattern(name):
+        return [name]
+    places = match(name) if Path(name).is_absolute() else [os.path.relpath(place) for place in match(name)]
+    folders = [place for place in places if Path(place).is_dir()]
+    if folders and len(folders) < len(places):
+        file = next(place for place in places if place not in folders)
+        raise UsageError(f"{name} matches folders ({folders[0]}) and files ({file}); write a pattern of one form.")
+    return places
 
 
 def _listed(things: list[Path]) -> list[tuple[Path, Path]]:

@@ -309,8 +309,8 @@ def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> Model
         view=plan.view,
         labels=space,
         loss=plan.loss,
-        images=plan.images,
-        lineage=(*(start.facts.lineage if start else ()), f"tags, {plan.law} law, {plan.images:,} pictures seen"),
+        images=plan.seen,
+        lineage=(*(start.facts.lineage if start else ()), f"tags, {plan.law} law, {plan.seen:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
     say(f"trained in {clock(seconds)}, {scores['images_per_second']:,.0f} pictures/s")

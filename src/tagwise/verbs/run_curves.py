@@ -43,6 +43,11 @@ def run_blocks(folders: list[Path], caption: str) -> list[Block]:
     return [*blocks, _run_table(folders, plans, logs)]
 
 
+def pictures_seen(plan: Mapping[str, Any]) -> int:
+    """Those of a run's whole steps; what is left of its length is less than one."""
+    return int(plan["images"] // plan["batch"] * plan["batch"])
+
+
 def exposure_table(run: str, exposures: dict[str, Any]) -> Table:
     """Pictures of each tag that the net saw beside those that the law expects, as a table of the report."""
     expected_V, seen_V = np.array(exposures["expected"]), np.array(exposures["seen"])
@@ -79,7 +84,7 @@ def _run_table(folders: list[Path], plans: Mapping[str, Any], logs: Mapping[str,
         facts = {"run": folder.name} | ({"law": plan["law"]} if plan["task"] == "pretrain" else {})
         rows.append(
             facts
-            | {"pictures seen": plan["images"], "batch": plan["batch"]}
+            | {"pictures seen": pictures_seen(plan), "batch": plan["batch"]}
             | {"last loss": f"{read_json(folder / SCORES_FILE)['loss']:.3f}"}
             | {"pictures/s": f"{speed:,.0f}", "waiting": percent(waiting)}
         )

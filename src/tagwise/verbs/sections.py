@@ -17,7 +17,7 @@ from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison
 from tagwise.verbs.compare import comparison_table
 from tagwise.verbs.labels import law_table
 from tagwise.verbs.pretrain import EXAMPLES_FILE, EXPOSURES_FILE, LAWS_FILE, SCORES_FILE
-from tagwise.verbs.run_curves import exposure_table, run_blocks
+from tagwise.verbs.run_curves import exposure_table, pictures_seen, run_blocks
 
 THUMBNAIL = 128
 """Longest side of a picture in a report, pixels."""
@@ -40,9 +40,9 @@ def refuse_others(folder: Path) -> None:
 
 def subtitle(comparisons: list[Path], pretrainings: list[Path]) -> str:
     """One line under the title."""
-    targets = ", ".join(dict.fromkeys(read_comparison(folder).target for folder in comparisons))
+    tests = ", ".join(dict.fromkeys(read_comparison(folder).tested_on for folder in comparisons))
     told = f"{len(pretrainings)} pretraining{'s' if len(pretrainings) != 1 else ''} on tags"
-    return ", ".join(filter(None, [told if pretrainings else "", f"judged on {targets}" if targets else ""]))
+    return ", ".join(filter(None, [told if pretrainings else "", f"judged on {tests}" if tests else ""]))
 
 
 def best_gain(comparison: Comparison) -> tuple[ScoreRow, Gain] | None:
@@ -56,16 +56,16 @@ def best_gain(comparison: Comparison) -> tuple[ScoreRow, Gain] | None:
 
 
 def headline(comparison: Comparison) -> str:
-    """What pretraining bought, in a sentence that says no more than the interval does."""
+    """What pretraining bought, in a sentence that says no more than the interval of one seed does."""
     found = best_gain(comparison)
     if found is None:
         return "Nothing stands beside training from scratch."
     gain = found[1]
     if gain.low > 0:
-        return f"Pretraining bought {gain.points:.1f} points over training from scratch."
+        return f"On one seed, pretraining bought {gain.points:.1f} points over training from scratch."
     if gain.high < 0:
-        return f"Pretraining cost {-gain.points:.1f} points against training from scratch."
-    return f"Pretraining did not plainly help: {gain.points:+.1f} points, and the interval holds 0."
+        return f"On one seed, pretraining cost {-gain.points:.1f} points against training from scratch."
+    return f"On one seed, pretraining did not plainly help: {gain.points:+.1f} points, and the interval holds 0."
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -81,7 +81,7 @@ def findings(folder: Path) -> list[Finding]:
             statement=headline(comparison),
             value=f"{gain.points:+.1f} points",
             spread=f"95 % interval {gain.low:+.1f} to {gain.high:+.1f}: chance of these {best.test_pictures:,} test "
-            f"pictures; one seed",
+            "pictures alone, not of other seeds",
             kind="good" if gain.low > 0 else "bad" if gain.high < 0 else "plain",
         ),
         Finding(
@@ -112,7 +112,7 @@ def of_comparison(folder: Path) -> list[Section]:
         charts.score_chart(scores, _score(rival) if rival else None, caption=caption),
         comparison_table(comparison),
     ]
-    sections = [Section(heading=f"Scores on {comparison.target}", text=[looks], blocks=blocks)]
+    sections = [Section(heading=f"Scores on {comparison.tested_on}", text=[looks], blocks=blocks)]
     found = best_gain(comparison)
     if found is not None and rival is not None:
         chart = charts.per_class_chart(
@@ -200,7 +200,9 @@ def provenance(folders: list[Path]) -> dict[str, str]:
             facts[f"{folder.name}: test part"] = read_comparison(folder).test_digest
         else:
             plan = read_json(folder / "plan.json")
-            facts[f"{folder.name}: seed, data, pictures seen"] = f"{plan['seed']}, {plan['data']}, {plan['images']:,}"
+            facts[f"{folder.name}: seed, data, pictures seen"] = (
+                f"{plan['seed']}, {plan['data']}, {pictures_seen(plan):,}"
+            )
     return facts
 
 

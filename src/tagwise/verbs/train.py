@@ -259,8 +259,8 @@ def _model_facts(plan: Plan, target: Target, start: Model | None) -> ModelFacts:
         design=plan.design,
         view=plan.view,
         classes=target.classes,
-        images=plan.images,
-        lineage=(*(start.facts.lineage if start else ()), f"{target.name}, {plan.images:,} pictures seen"),
+        images=plan.seen,
+        lineage=(*(start.facts.lineage if start else ()), f"{target.name}, {plan.seen:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
 

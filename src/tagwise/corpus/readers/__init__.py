@@ -13,7 +13,7 @@ from tagwise.base.errors import UsageError
 from tagwise.base.progress import printable
 from tagwise.corpus.readers.copied import CopiedTable, open_copied
 from tagwise.corpus.readers.folders import open_folder
-from tagwise.corpus.readers.patterns import fixed_part, is_pattern, match, nearest_folder
+from tagwise.corpus.readers.patterns import NoSource, fixed_part, is_pattern, match, nearest_folder
 from tagwise.corpus.readers.shards import SHARD_SUFFIXES, open_shards
 from tagwise.corpus.readers.tables import TABLE_SUFFIXES, Columns, TableSource, open_table
 from tagwise.pixels.addresses import is_address, public
@@ -91,8 +91,9 @@ def open_source(path: str | Path, columns: Columns | None = None) -> Source:
         columns: What the person said about a table; the rest is guessed.
 
     Raises:
-        UsageError: Nothing is there, the form is unknown or ambiguous, a pattern matches several forms, columns
-            were named for a form that has none, or an address needs what is not installed.
+        NoSource: Nothing is there.
+        UsageError: The form is unknown or ambiguous, a pattern matches several forms, columns were named for a form
+            that has none, or an address needs what is not installed.
         DataRefused: The source is damaged.
     """
     name, columns = str(path), columns or Columns()
@@ -128,7 +129,7 @@ def _form_of(place: str) -> str:
 def _open_one(name: str, columns: Columns) -> Source:
     place = _absolute(name)
     if not is_address(name) and not os.path.exists(place):  # noqa: PTH110 - Path raises on names that are too long
-        raise UsageError(f"There is no {name}; the nearest folder that is there is {nearest_folder(place)}.")
+        raise NoSource(f"There is no {name}; the nearest folder that is there is {nearest_folder(place)}.")
     _refuse_pipe(place)
     form = _form_of(place)
     if form == "shards":

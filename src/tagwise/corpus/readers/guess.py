@@ -86,7 +86,7 @@ def picture_column(records: Records, sample: Sample) -> str:
     """The column that holds pictures, or names files that are there, or else addresses of pictures.
 
     Raises:
-        UsageError: There is more than one.
+        UsageError: There is more than one; or none, and two columns have one name.
         NoPictures: There is none.
     """
     path, folder = records.path, records.folder
@@ -98,12 +98,24 @@ def picture_column(records: Records, sample: Sample) -> str:
         raise UsageError(
             f"In {path} the columns {_listed(found)} all name or hold pictures; choose one with --picture-column."
         )
+    refuse_twins(records, records.names)  # of cells under one name the last alone is seen
     by_suffix = tuple(name for name, cells in sample.items() if any(map(_ends_as_picture, cells)))
     raise NoPictures(
         f"No column of {path} holds pictures or names files that are there (looked beside the table for what "
         f"stands in {_listed(sample)}); put the pictures there or correct the paths.",
         by_suffix,
     )
+
+
+def refuse_twins(records: Records, names: Iterable[str]) -> None:
+    """Of two columns of one name nobody can say which is meant.
+
+    Raises:
+        UsageError: One of the names stands twice in the table.
+    """
+    for name in names:
+        if records.names.count(name) > 1:
+            raise UsageError(f"{records.path} has two columns named {name!r}; rename one of them.")
 
 
 def tags_column(path: Path, sample: Sample, taken: Iterable[str | None]) -> str:
@@ -157,7 +169,8 @@ def separator(path: Path, tags: str, cells: list[Any]) -> str:
     raise UsageError(
         f"In {path} the tags of column {tags!r} may be separated in more than one way "
         f"(the first is {printable(filled[0], 60)!r}); say what separates them: "
-        "--separator ';' '|' ',' ' ' or, where a cell is one tag, none."
+        "--separator ';' '|' ',' ' ' or, where a cell is one tag, none; "
+        f"where a cell is a caption, give --caption-column {tags!r} and --lexicon WORDS."
     )
 
 

@@ -17,6 +17,10 @@ _WILD = re.compile(r"[*?[]")
 _MAX_SHARDS = 1_000_000
 
 
+class NoSource(UsageError):  # noqa: N818 - it says what happened
+    """Nothing is there under the name of a source."""
+
+
 def is_pattern(name: str) -> bool:
     """Whether a name stands for several places: ``*``, ``?``, ``[ab]``, or a range ``{000..123}``.
 
@@ -33,14 +37,15 @@ def match(pattern: str) -> list[str]:
     """The places that a pattern means, sorted; local ones absolute.
 
     Raises:
-        UsageError: Nothing matches, or a place that a range names is not there.
+        NoSource: Nothing matches.
+        UsageError: A place that a range names is not there.
     """
     ranged = expand_ranges(pattern)
     if is_address(pattern):
         return sorted(place for name in ranged for place in (_listed(name) if "*" in name else [name]))
     found = {name: glob.glob(name, recursive=True) for name in ranged}  # noqa: PTH207 - Path takes no absolute pattern
     if not any(found.values()):
-        raise UsageError(f"Nothing matches {pattern}; the nearest folder that is there is {nearest_folder(pattern)}.")
+        raise NoSource(f"Nothing matches {pattern}; the nearest folder that is there is {nearest_folder(pattern)}.")
     missing = [name for name, places in found.items() if not places]
     if missing:
         raise UsageError(
@@ -87,5 +92,5 @@ def _listed(pattern: str) -> list[str]:
     with reaching(pattern) as (system, path):
         found = [system.unstrip_protocol(name) for name in system.glob(path)]
     if not found:
-        raise UsageError(f"Nothing matches {public(pattern)}; correct the address.")
+        raise NoSource(f"Nothing matches {public(pattern)}; correct the address.")
     return found

@@ -271,8 +271,8 @@ def _refuse_contradictions(records: Records, columns: Columns) -> None:
 
 
 def _refuse_unknown(records: Records, chosen: tuple[str | None, ...]) -> None:
-    for name in (name for name in chosen if name is not None):
+    named = [name for name in chosen if name is not None]
+    for name in named:
         if name not in records.names:
             raise unknown("column", name, records.names, where=records.path.name)
-        if records.names.count(name) > 1:
-            raise UsageError(f"{records.path} has two columns named {name!r}; rename one of them.")
+    guess.refuse_twins(records, named)
