@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.record import RESULTS, machine, read_record
 from tagwise.base.durations import clock
-from tagwise.measure.intervals import mean_and_sd
 from tagwise.pages.markdown import table_lines
 from tagwise.pages.svg import standalone
-from tagwise.transfer.records import SCRATCH
 from tagwise.verbs.label_curve import RULE, SPREADS, curve_chart, curve_table, verdict
 from tagwise.verbs.label_trials import Trial, chosen, reached, trials_of
 
@@ -65,12 +62,10 @@ def curve_summary() -> str:
     """What tags bought on every road, a line a start, with few and with many labels; nothing where none was walked."""
     lines = []
     for road, record in _records().items():
-        every = _labelled_of_all(record["results"]["points"])
-        for start, gains in _gains(_trials(record)).items():
-            few = [gains.get(labelled, "") if labelled < every else "" for labelled in COLUMNS]
-            seeds = len({point["seed"] for point in record["results"]["points"]})
-            cells = [ROADS[road][0], STARTS.get(start, start), str(seeds), *few, f"{gains[every]} ({every})"]
-            lines.append(f"| {' | '.join(cells)} |")
+        longer = read_record(f"longer_scratch_{road}")
+        lines += _summary_lines(ROADS[road][0], record)
+        if longer is not None:
+            lines += _summary_lines(f"the same, scratch {longer['results']['times']} times as long", longer)
     if not lines:
         return "Not measured yet."
     columns = " | ".join([*map(str, COLUMNS), "all"])
@@ -85,11 +80,21 @@ def curve_summary() -> str:
             "that fine-tuning had: two rates, stronger augmentation, four times the length, whichever a hold-out "
             "preferred. Bold where the 95 % interval, over seeds and test pictures, is clear of zero; a wide one with "
             "few seeds says that it is not known.",
-            *_longer_in_short(),
             "",
             f"The nets are small and the pictures 32 pixels wide: {_lengths()} for all seeds of a road on one core.",
         ]
     )
+
+
+def _summary_lines(name: str, record: dict[str, Any]) -> list[str]:
+    points = record["results"]["points"]
+    every, seeds = _labelled_of_all(points), len({point["seed"] for point in points})
+    lines = []
+    for start, gains in _gains(_trials(record)).items():
+        few = [gains.get(labelled, "") if labelled < every else "" for labelled in COLUMNS]
+        cells = [name, STARTS.get(start, start), str(seeds), *few, f"{gains[every]} ({every})"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _lengths() -> str:
@@ -97,63 +102,22 @@ def _lengths() -> str:
     return " to ".join(dict.fromkeys(clock(60 * edge) for edge in (min(minutes), max(minutes))))
 
 
-def _longer_in_short() -> list[str]:
-    """Whether what stands in bold outlives a rival that trains longer than its search went."""
-    told = [
-        f"{ROADS[road][0]}, {point.labelled} a class: {point.gain} instead of {point.gain_before}."
-        for road in _records()
-        for point in _longer(road)
-    ]
-    head = "Points of `tags` over scratch trained four times as long as its search's choice:"
-    return ["", " ".join([head, *told])] if told else []
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Longer:
-    """The rival with its choice of settings trained longer, over the seeds, with one number of labels."""
-
-    labelled: int
-    times: int
-    before: str
-    after: str
-    gain_before: str
-    gain: str
-
-
-def _longer(road: str) -> list[_Longer]:
-    record, curve = read_record(f"longer_scratch_{road}"), read_record(f"curve_{road}")
-    if record is None or curve is None:
+def _longer(road: str) -> list[str]:
+    """The road once more, over a rival that trained longer than its search went."""
+    record = read_record(f"longer_scratch_{road}")
+    if record is None:
         return []
-    points = {(point["labelled"], point["seed"]): point for point in curve["results"]["points"]}
-    every, found = _labelled_of_all(curve["results"]["points"]), []
-    for labelled in dict.fromkeys(run["labelled"] for run in record["results"]["runs"]):
-        runs = [run for run in record["results"]["runs"] if run["labelled"] == labelled]
-        before = [100 * run["accuracy"] for run in runs]
-        after = [100 * run["longer"]["accuracy"] for run in runs]
-        tags = [100 * _preferred(points[labelled, run["seed"]]) for run in runs]
-        found.append(
-            _Longer(
-                labelled=labelled or every,
-                times=record["results"]["times"],
-                before=_mean(before),
-                after=_mean(after),
-                gain_before=_mean([mine - rival for mine, rival in zip(tags, before, strict=True)], "+"),
-                gain=_mean([mine - rival for mine, rival in zip(tags, after, strict=True)], "+"),
-            )
-        )
-    return found
+    trials, times = _trials(record), record["results"]["times"]
+    head = (
+        f"Was the rival's search long enough? Scratch with the settings that it chose, trained {times} times as long "
+        f"(`python -m bench.longer_scratch {road} FOLDER`, {clock(60 * record['results']['minutes'])}), in its place:"
+    )
+    rows = [point for point in reached(trials) if point.gain is None]
+    return [f"{head} {_lowered(verdict(trials))}", table_lines(curve_table([*rows, *chosen(trials)]))]
 
 
-def _preferred(point: dict[str, Any]) -> float:
-    """Accuracy of the first model by the protocol that the hold-out prefers."""
-    model = next(row["model"] for row in point["rows"] if row["model"] != SCRATCH)
-    rows = [row for row in point["rows"] if row["model"] == model]
-    return float(max(rows, key=lambda row: row["hold_out_accuracy"])["accuracy"])
-
-
-def _mean(values: list[float], sign: str = "") -> str:
-    mean, sd = mean_and_sd(values)
-    return f"{mean:{sign}.1f} ± {sd:.1f}"
+def _lowered(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _gains(trials: list[Trial]) -> dict[str, dict[int, str]]:
@@ -200,13 +164,7 @@ def _section(road: str, record: dict[str, Any]) -> str:
             f"![Accuracy by labelled pictures a class, from scratch and from tags](results/curve_{road}.svg)",
             verdict(trials),
             table_lines(curve_table([*reached(trials), *chosen(trials)])),
-            *(
-                f"With {point.labelled} a class, scratch with the settings that its search chose, trained "
-                f"{point.times} times as long (`bench.longer_scratch`): {point.after} % instead of {point.before} %; "
-                f"over it, what the hold-out chose of `tags` gains {point.gain} points instead of "
-                f"{point.gain_before}."
-                for point in _longer(road)
-            ),
+            *_longer(road),
             _facts(record),
             _commands(record["results"]["commands"]),
         ]

@@ -174,7 +174,7 @@ def main() -> None:
             line = f"{road.compare.format(seed=seed, few=few)} -o {arguments.road}/comparison-{labels or 'all'}-{seed}"
             step = run_once(" ".join(line.split()), folder)
             steps.append(step)
-            points.append({"seed": seed, "labelled": labels, **_scores(step["result"]["comparison"])})
+            points.append({"seed": seed, "labelled": labels, **scores_of(step["result"]["comparison"])})
     record = {
         "split": split,
         "points": points,
@@ -185,7 +185,7 @@ def main() -> None:
     print(write_record(f"curve_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))
 
 
-def _scores(comparison: dict[str, Any]) -> dict[str, Any]:
+def scores_of(comparison: dict[str, Any]) -> dict[str, Any]:
     left_out = {"class_accuracies", "right", "tried"}
     return {
         "rows": [{name: value for name, value in row.items() if name not in left_out} for row in comparison["rows"]],

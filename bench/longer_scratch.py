@@ -1,90 +1,79 @@
-"""Whether scratch's search on real targets stopped too early: its choice once more, four times as long.
+"""Whether scratch's search on real targets stopped too early: what it chose once more, four times as long.
 
-With 50 labelled pictures a class and with all of them; test pictures and seeds are those of ``bench.curves``. FOLDER is
-where ``python -m bench.curves clothing DATA --keep FOLDER`` or ``types`` has been.
+Every comparison of a road of ``bench.curves`` is written again with the longer rival in scratch's place. FOLDER is
+where ``python -m bench.curves ROAD DATA --keep FOLDER`` has been; what is finished stands in ``ROAD/longer`` there.
 
     python -m bench.longer_scratch clothing FOLDER
-    python -m bench.longer_scratch types FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.record import RESULTS, write_record
-from tagwise.base.files import read_json
-from tagwise.base.settings import from_plain
+from bench.curves import ROADS, scores_of
+from bench.record import write_record
+from tagwise.base.files import read_json, write_json
+from tagwise.base.settings import from_plain, to_plain
 from tagwise.training.plans import Plan
-from tagwise.transfer.comparison import score_test
-from tagwise.transfer.finetune import train_classes
+from tagwise.transfer.comparison import Arena, judge_training
+from tagwise.transfer.contest import kept_of
 from tagwise.transfer.opening import open_target
-from tagwise.transfer.records import COMPARISON_FILE, SCRATCH
-from tagwise.transfer.targets import Target, pack_part
+from tagwise.transfer.records import COMPARISON_FILE, SCRATCH, read_comparison
+from tagwise.transfer.targets import Target
 
 TIMES = 4
-LABELLED = (50, None)
 SEEDS = (0, 1, 2)
+ENTRY = f"{SCRATCH}/train"
 
 
-def clothing(folder: Path) -> Target:
-    """The target of the clothing road."""
-    return open_target(folder / "clothing_target")
-
-
-def types(folder: Path) -> Target:
-    """The target of the types road."""
-    return open_target(
-        folder / "types" / "train.csv",
-        test=folder / "types" / "test.csv",
-        picture_column="image",
-        class_column="articleType",
-    )
+def open_road(road: str, folder: Path) -> Target:
+    """The target of a road, as the command of its comparisons opens it."""
+    if road == "emoji":
+        table, test = folder / "emoji" / "train.csv", folder / "emoji" / "test.csv"
+        return open_target(table, test=test, picture_column="twemoji_image", class_column="group")
+    if road == "types":
+        table, test = folder / "types" / "train.csv", folder / "types" / "test.csv"
+        return open_target(table, test=test, picture_column="image", class_column="articleType")
+    return open_target(folder / {"clothing": "clothing_target", "cifar": "cifar10/lossless"}[road])
 
 
 def main() -> None:
     """Trains the longer rivals and writes the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("road", choices=("clothing", "types"))
+    parser.add_argument("road", choices=ROADS)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    make = {"clothing": clothing, "types": types}[arguments.road]
-    points = read_json(RESULTS / f"curve_{arguments.road}.json")["results"]["points"]
-    tried = [
-        _longer(arguments.folder, arguments.road, make(arguments.folder), point)
-        for point in points
-        if point["labelled"] in LABELLED and point["seed"] in SEEDS
-    ]
-    record = {"times": TIMES, "runs": tried}
+    places = [(labelled, seed) for seed in SEEDS for labelled in ROADS[arguments.road].labelled]
+    points = [_point(arguments.road, arguments.folder, labelled, seed) for labelled, seed in places]
+    record = {"times": TIMES, "points": points, "minutes": sum(point["seconds"] for point in points) / 60}
     print(write_record(f"longer_scratch_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))
 
 
-def _longer(folder: Path, road: str, target: Target, point: dict[str, Any]) -> dict[str, Any]:
-    began, labelled, seed = time.monotonic(), point["labelled"], point["seed"]
-    told = read_json(folder / road / f"comparison-{labelled or 'all'}-{seed}" / COMPARISON_FILE)
-    row = next(row for row in point["rows"] if row["model"] == SCRATCH)
-    chosen = {
-        **told["about"]["plans"][SCRATCH]["plan 1"],
-        **row["settings"],
-        "images": TIMES * row["settings"]["images"],
-    }
-    target = target if labelled is None else target.few_labelled(labelled, seed)
-    plan = from_plain(Plan, {**chosen, "data": target.train.digest}, "the comparison")
-    device, pixels = torch.device("cpu"), folder / road / "longer"
-    train = pack_part(target.train, plan.view, pixels)
-    net = train_classes(plan, train.images_NHWC, train.truth, len(target.classes), device=device, title="longer")
-    return {
-        "labelled": labelled,
-        "seed": seed,
-        "images": plan.images,
-        "accuracy": row["accuracy"],
-        "longer": score_test(target, net, plan.view, pixels, device),
-        "seconds": round(time.monotonic() - began, 1),
-    }
+def _point(road: str, folder: Path, labelled: int | None, seed: int) -> dict[str, Any]:
+    name = f"comparison-{labelled or 'all'}-{seed}"
+    out = folder / road / "longer" / name
+    if not (out / COMPARISON_FILE).is_file():
+        target = open_road(road, folder)
+        target = target if labelled is None else target.few_labelled(labelled, seed)
+        state = read_json(folder / road / name / COMPARISON_FILE)
+        state["scores"][ENTRY] = _longer(target, state, out.parent / "pixels")
+        write_json(out / COMPARISON_FILE, state)
+    comparison = to_plain(read_comparison(out))
+    seconds = next(row["seconds"] for row in comparison["rows"] if row["model"] == SCRATCH)
+    return {"seed": seed, "labelled": labelled, "seconds": seconds, **scores_of(comparison)}
+
+
+def _longer(target: Target, state: dict[str, Any], pixels: Path) -> dict[str, Any]:
+    """Scratch's entry of a comparison, of a net that was trained longer on the same pictures."""
+    about, chosen = state["about"], state["scores"][ENTRY]["row"]["settings"]
+    told = {**about["plans"][SCRATCH]["plan 1"], **chosen, "images": TIMES * chosen["images"]}
+    plan = from_plain(Plan, {**told, "data": target.train.digest}, COMPARISON_FILE)
+    arena = Arena(target=target, pixels=pixels, device=torch.device("cpu"), seed=about["seed"])
+    return kept_of(judge_training(arena, SCRATCH, [plan], None, title="the longer rival"))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Contest:
         for name, protocol in self._left(state):
             say(f"{name}, {NAMES[protocol] if name != SCRATCH else 'a net that saw nothing else'}")
             judged = self._judge(name, protocol)
-            state["scores"][f"{name}/{protocol}"] = _kept(judged)
+            state["scores"][f"{name}/{protocol}"] = kept_of(judged)
             state["examples"] = state["examples"] or _examples(judged, self.arena.target)
             write_json(out / COMPARISON_FILE, state)
 
@@ -165,7 +165,8 @@ def _examples(judged: Judged, target: Target) -> list[tuple[dict[str, Any], int,
     return [(to_plain(places[row].absolute()), int(judged.test.truth[row]), row) for row in chosen[:EXAMPLES]]
 
 
-def _kept(judged: Judged) -> dict[str, Any]:
+def kept_of(judged: Judged) -> dict[str, Any]:
+    """A score as the comparison's file has it."""
     return {
         "row": to_plain(judged.row),
         "rows": judged.rows.tolist(),
