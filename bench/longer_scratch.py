@@ -60,6 +60,7 @@ def _point(road: str, folder: Path, labelled: int | None, seed: int) -> dict[str
         target = open_road(road, folder)
         target = target if labelled is None else target.few_labelled(labelled, seed)
         state = read_json(folder / road / name / COMPARISON_FILE)
+        state["examples"] = []
         state["scores"][ENTRY] = _longer(target, state, out.parent / "pixels")
         write_json(out / COMPARISON_FILE, state)
     comparison = to_plain(read_comparison(out))
