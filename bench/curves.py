@@ -186,7 +186,7 @@ def main() -> None:
 
 
 def scores_of(comparison: dict[str, Any]) -> dict[str, Any]:
-    left_out = {"class_accuracies", "right", "tried"}
+    left_out = {"class_accuracies", "right", "tried", "longest"}
     return {
         "rows": [{name: value for name, value in row.items() if name not in left_out} for row in comparison["rows"]],
         "gains": comparison["gains"],

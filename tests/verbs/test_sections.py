@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tagwise.base.files import write_json
-from tagwise.transfer.records import Protocol
+from tagwise.base.files import read_json, write_json
+from tagwise.transfer.records import COMPARISON_FILE, Protocol, read_comparison
+from tagwise.verbs.compare import comparison_table
 from tagwise.verbs.label_curve import curve_section
 from tagwise.verbs.sections import findings, of_comparison, provenance, subtitle
 from tests.verbs.comparisons import write
@@ -35,6 +36,16 @@ def test_scores_are_said_to_be_on_the_test_not_on_what_was_learnt_from(tmp_path:
     assert of_comparison(own)[0].heading == "Scores on the test part of photos"
     assert of_comparison(other)[0].heading == "Scores on test.csv"
     assert curve_section([other]).heading == "Accuracy by labelled pictures, on test.csv"
+
+
+def test_a_search_that_ended_at_its_edge_is_said(tmp_path: Path) -> None:
+    folder = write(tmp_path / "c", 5, 0, {"scratch": {"train": 100}, "tags": {"train": 160}})
+    assert comparison_table(read_comparison(folder)).caption == ""
+    state = read_json(folder / COMPARISON_FILE)
+    state["scores"]["scratch/train"]["row"]["longest"] = True
+    write_json(folder / COMPARISON_FILE, state)
+    caption = comparison_table(read_comparison(folder)).caption
+    assert caption.startswith("The search of scratch ended with the longest training: a longer one may be better")
 
 
 def test_pictures_seen_are_those_of_whole_steps(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def judge_training(
         return train_classes(plan, part.images_NHWC, part.truth, classes, device=arena.device, start=net, title=shown)
 
     with arena.target.searching():
-        chosen, hold_out = plans[0], None
+        chosen, hold_out, lengths = plans[0], None, [plan.images for plan in plans]
         if tried > 1:
             pairs = arena.hold_outs(view)
 
@@ -158,6 +158,7 @@ def judge_training(
             chosen, hold_out = _best(plans, held_out)
             for vary in variations:
                 varied = vary(chosen)
+                lengths.append(varied.images)
                 found = held_out(varied)
                 chosen, hold_out = (varied, found) if found > hold_out else (chosen, hold_out)
         final = trained(chosen, train, "final run")
@@ -170,7 +171,8 @@ def judge_training(
         "weight_decay": chosen.weight_decay,
         "augment": to_plain(chosen.augment),
     }
-    return _judged(arena, name, "train", train, (part, test), scores, hold_out, settings, tried, began)
+    longest = min(lengths) < chosen.images == max(lengths)
+    return _judged(arena, name, "train", train, (part, test), scores, hold_out, settings, tried, began, longest)
 
 
 def _best(options: Sequence[T], held_out: Callable[[T], float]) -> tuple[T, float]:
@@ -204,6 +206,7 @@ def _judged(
     settings: dict[str, Any],
     tried: int,
     began: float,
+    longest: bool = False,
 ) -> Judged:
     classes = len(arena.target.classes)
     part, test = opened
@@ -225,6 +228,7 @@ def _judged(
         hold_out_accuracy=hold_out,
         settings=settings,
         tried=tried,
+        longest=longest,
         seconds=round(time.monotonic() - began, 2),
     )
     return Judged(row=row, right=right, predicted=scores.argmax(1), rows=test.rows, test=part)

@@ -54,6 +54,8 @@ class ScoreRow:
     tried: int
     """Settings that the search tried."""
     seconds: float
+    longest: bool = False
+    """Whether the search chose the longest training that it tried: one that is longer still may be better."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,14 +146,24 @@ def comparison_table(comparison: Comparison) -> Table:
         name = NAMES[row.protocol] if row.model != SCRATCH else "trained from scratch"
         accuracy = f"{row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%})"
         rows.append([row.model, name, accuracy, f"{row.class_mean:.1%}", against, f"{row.seconds:,.0f}"])
+    caption = ". ".join(filter(None, (_views(comparison.views), _edges(comparison))))
     columns = ("model", "protocol", "accuracy, 95 % interval", "class mean", "points over scratch", "seconds")
-    return Table(columns=columns, rows=rows, caption=_views(comparison.views), numeric=columns[2:])
+    return Table(columns=columns, rows=rows, caption=caption, numeric=columns[2:])
 
 
 def _views(views: dict[str, str]) -> str:
     """Whose view it was, a model each where they differ."""
     told = [next(iter(views.values()))] if len(set(views.values())) == 1 else [f"{n}: {v}" for n, v in views.items()]
     return f"Pictures shown: {'; '.join(told)}" if told else ""
+
+
+def _edges(comparison: Comparison) -> str:
+    """Whose search ended at its edge."""
+    names = [row.model for row in comparison.rows if row.longest]
+    if not names:
+        return ""
+    told = f"{'Searches' if len(names) > 1 else 'The search'} of {', '.join(names)} ended with the longest training"
+    return f"{told}: a longer one may be better; --epochs sets where lengths begin"
 
 
 def _names(things: list[str], models: list[Model]) -> list[str]:
