@@ -170,6 +170,7 @@ def normed_in_a_process(rank: int, folder: Path) -> None:
     maps = net(mine)
     (maps**3).sum().backward()
     torch.save((maps.detach(), mine.grad, net.state_dict()), folder / f"{rank}.pt")
+    distributed.barrier()  # who leaves first may abort the other
     distributed.destroy_process_group()
 
 

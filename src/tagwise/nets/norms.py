@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, distributed, nn
@@ -33,6 +33,22 @@ class FrozenNorm(nn.BatchNorm2d):
         return super().train(mode=False)
 
 
+class _Summed(torch.autograd.Function):
+    """The sum over all processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
 class SynchronisedNorm(nn.BatchNorm2d):
     """A norm that sees the batches of all processes on CPUs; torch's own, which DDP accepts on GPUs alone, does there.
 
@@ -45,9 +61,7 @@ class SynchronisedNorm(nn.BatchNorm2d):
         if not (self.training and distributed.is_available() and distributed.is_initialized()):
             normed: Tensor = super().forward(maps_BCHW)
             return normed
-        from torch.distributed.nn.functional import all_reduce  # not in every build of torch
-
-        summed: Callable[[Tensor], Tensor] = all_reduce
+        summed: Callable[[Tensor], Tensor] = _Summed.apply
         maps = maps_BCHW.float()
         pixels = torch.full((1,), maps.numel() / maps.shape[1])
         sums = summed(torch.cat([maps.sum((0, 2, 3)), pixels]))
