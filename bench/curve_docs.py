@@ -9,6 +9,8 @@ from bench.record import RESULTS, machine, read_record
 from tagwise.base.durations import clock
 from tagwise.pages.markdown import table_lines
 from tagwise.pages.svg import standalone
+from tagwise.transfer.contest import usual_epochs
+from tagwise.transfer.records import SCRATCH
 from tagwise.verbs.label_curve import RULE, SPREADS, curve_chart, curve_table, verdict
 from tagwise.verbs.label_trials import Trial, chosen, reached, trials_of
 
@@ -81,8 +83,28 @@ def curve_summary() -> str:
             "preferred. Bold where the 95 % interval, over seeds and test pictures, is clear of zero; a wide one with "
             "few seeds says that it is not known.",
             "",
+            _edges(),
+            "",
             f"The nets are small and the pictures 32 pixels wide: {_lengths()} for all seeds of a road on one core.",
         ]
+    )
+
+
+def _edges() -> str:
+    """How often the rival's search ended with the longest training that it was offered."""
+    rivals = [
+        row
+        for record in _records().values()
+        for point in record["results"]["points"]
+        for row in point["rows"]
+        if row["model"] == SCRATCH
+    ]
+    ended = sum(
+        row["settings"]["images"] > usual_epochs(row["train_pictures"]) * row["train_pictures"] for row in rivals
+    )
+    return (
+        f"In {ended} of {len(rivals)} comparisons the net from scratch chose the longest training that it was offered, "
+        "so that a longer one may be better: these are gains over a rival with an equal search, not over the best one."
     )
 
 
