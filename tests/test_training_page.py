@@ -23,7 +23,7 @@ from tagwise.base.settings import to_plain
 from tagwise.corpus.drawn import files as drawn
 from tagwise.nets import create
 from tagwise.training import estimate
-from tagwise.training.recipes import fb_imagenet
+from tagwise.training.recipes.imagenet import fb_imagenet
 from tagwise.transfer.opening import open_target
 from tests.conftest import REPOSITORY
 from tests.test_from_the_papers import SYNSETS, made_weights, picture

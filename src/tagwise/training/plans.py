@@ -1,4 +1,4 @@
-"""A plan says everything that decides a training's numbers; recipes (``recipes.py``) are functions that return one."""
+"""A plan says everything that decides a training's numbers; recipes (``recipes``) are functions that return one."""
 
 from __future__ import annotations
 
