@@ -73,7 +73,8 @@ def akamaster_cifar(pictures: int, **changes: Any) -> Plan:
     """ResNets on CIFAR-10 by akamaster/pytorch_resnet_cifar10: 200 epochs, a tenth after 100 and 150.
 
     ``python trainer.py --arch=resnet20``; 8.27 % error, the best of all epochs' tests, by its README. Its lower rate
-    at the start for 110 and 1202 layers never ended as it was meant to, and is left out.
+    at the start for 110 and 1202 layers never ended as it was meant to, and is left out. It pads with black, before it
+    takes the mean away; here it is the mean colour.
     """
     return planned(
         changes,

@@ -74,8 +74,11 @@ def bit(pictures: int, **changes: Any) -> Plan:
     """BiT's rule for fine-tuning, by the number of pictures alone (Kolesnikov et al. 2020, ``bit_hyperrule.py``).
 
     87.5 % top-1 on ImageNet with their largest net. Steps of 512 pictures: 500 below 20,000 pictures, 10,000 below
-    500,000, else 20,000; no decay. Theirs are nets with group norms and crops of one size, 480 of 512 pixels (128
-    of 160 for pictures of less than 96 x 96); ours are by area. On one machine theirs is 0.001 at a batch of 128.
+    500,000, else 20,000; no decay. On one machine theirs is 0.001 at a batch of 128. Theirs are nets with group norms,
+    and pictures pressed into squares of 512 pixels, of which 480 are cut out, or 128 of 160 where pictures are smaller
+    than 96 x 96. Ours are crops of as much area out of the whole picture, and a model given with ``--from`` brings its
+    resolution: ``--resolution 480`` gives theirs; for small pictures ``--resolution 128`` does, and 0.64 in the place
+    of ``augment.smallest_area_fraction=0.88``.
     """
     rise, *falls, steps = (
         (100, 200, 300, 400, 500)
@@ -89,9 +92,10 @@ def bit(pictures: int, **changes: Any) -> Plan:
         **at(0.003, batch=512),
         **stepped(steps, *falls, of=512, rise=rise),
         design="resnet50",
+        feed="files",
         view=View(resolution=480, resize=512),
         nesterov=False,
         weight_decay=0.0,
         mixup=0.0 if pictures < 20_000 else 0.1,
-        augment=Augment(smallest_area_fraction=0.88, aspect=1.0),
+        augment=Augment(smallest_area_fraction=0.88),  # not of squares alone: none is so large a part of a photo
     )
