@@ -14,7 +14,7 @@ from tagwise.base.errors import UsageError, nearest
 from tagwise.tags.key import canonical_key, is_number
 from tagwise.tags.merging import fold_plurals, resolve_aliases
 from tagwise.tags.space import Label, LabelOptions, LabelSpace
-from tagwise.tags.table import Assignment, Counts, Ids, TagTable, assign, picture_counts
+from tagwise.tags.table import Assignment, Counts, Ids, Tags, TagTable
 
 KEPT = ("label", "alias", "plural")
 """Fates of tags that became a label, by what led there."""
@@ -97,7 +97,7 @@ class Labelling:
 
 
 def build_label_space(
-    table: TagTable,
+    table: Tags,
     options: LabelOptions | None = None,
     *,
     aliases: Mapping[str, str] | None = None,
@@ -121,13 +121,14 @@ def build_label_space(
         UsageError: Aliases run in a cycle, or owners are to be counted and the table has none.
     """
     options = _resolved(options or LabelOptions(), aliases or {}, deny)
-    if options.min_owners > 1 and table.owners is None:
+    if options.min_owners > 1 and not table.has_owners:
         raise UsageError(f"min_owners={options.min_owners} needs an owner for each tag, and this corpus names none.")
-    table = table.in_order()
+    if isinstance(table, TagTable):
+        table = table.in_order()
     words = _Words.of(table.raw, options)
     if options.plurals:
         words = words.folded(_folds(words, table, options))
-    pictures = picture_counts(table.rows, words.number_of_raw[table.raw_ids], len(words.vocabulary))
+    pictures = table.picture_counts(words.number_of_raw, len(words.vocabulary))
     fates = _fates(words, table, *_select(words, table, pictures, options))
     by_key = dict(zip(words.vocabulary, pictures.tolist(), strict=True))
     space = LabelSpace(
@@ -136,11 +137,10 @@ def build_label_space(
         unicode_version=unicodedata.unidata_version,
         table_digest=table.digest(),
         pictures=table.pictures,
-        tags=len(table.rows),
+        tags=table.entries,
         fates=_totals(fates),
     )
-    assignment = assign(table.rows, fates.label_ids[table.raw_ids], table.pictures)
-    return Labelling(space=space, assignment=assignment, fates=fates, pictures=by_key)
+    return Labelling(space=space, assignment=table.assign(fates.label_ids), fates=fates, pictures=by_key)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,13 +195,13 @@ def _fate(key: str, target: str, denied: frozenset[str], options: LabelOptions) 
     return "label" if key == target else "alias"
 
 
-def _folds(words: _Words, table: TagTable, options: LabelOptions) -> dict[str, str]:
-    counts = picture_counts(table.rows, words.number_of_raw[table.raw_ids], len(words.vocabulary))
+def _folds(words: _Words, table: Tags, options: LabelOptions) -> dict[str, str]:
+    counts = table.picture_counts(words.number_of_raw, len(words.vocabulary))
     pictures = dict(zip(words.vocabulary, counts.tolist(), strict=True))
     return fold_plurals(pictures, protected=options.aliases.values())
 
 
-def _select(words: _Words, table: TagTable, pictures: Counts, options: LabelOptions) -> tuple[list[str], Ids]:
+def _select(words: _Words, table: Tags, pictures: Counts, options: LabelOptions) -> tuple[list[str], Ids]:
     """Why each word of the vocabulary is no label (an empty text for those that are), and its label id."""
     owners = _owner_counts(words, table, options)
     rare = np.where(pictures < options.min_count, "too few pictures", "")
@@ -214,14 +214,13 @@ def _select(words: _Words, table: TagTable, pictures: Counts, options: LabelOpti
     return reasons.tolist(), label_ids
 
 
-def _owner_counts(words: _Words, table: TagTable, options: LabelOptions) -> Counts:
-    if table.owners is None or options.min_owners == 1:
+def _owner_counts(words: _Words, table: Tags, options: LabelOptions) -> Counts:
+    if options.min_owners == 1:
         return np.ones(len(words.vocabulary), np.int64)
-    _, person = np.unique(table.owners, return_inverse=True)
-    return picture_counts(person, words.number_of_raw[table.raw_ids], len(words.vocabulary))
+    return table.owner_counts(words.number_of_raw, len(words.vocabulary))
 
 
-def _fates(words: _Words, table: TagTable, reasons: list[str], label_ids: Ids) -> Fates:
+def _fates(words: _Words, table: Tags, reasons: list[str], label_ids: Ids) -> Fates:
     numbers = words.number_of_raw
     pairs = zip(numbers.tolist(), words.fates, strict=True)
     return Fates(
@@ -230,7 +229,7 @@ def _fates(words: _Words, table: TagTable, reasons: list[str], label_ids: Ids) -
         fates=tuple((reasons[number] if number >= 0 else "") or fate for number, fate in pairs),
         targets=tuple(words.targets),
         label_ids=np.append(label_ids, np.int32(-1))[numbers],
-        occurrences=np.bincount(table.raw_ids, minlength=len(table.raw)),
+        occurrences=table.occurrences(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,44 @@ from tagwise.base.errors import DataRefused
 
 Ids = NDArray[np.int32]
 Counts = NDArray[np.int64]
+
+
+class Tags(Protocol):
+    """What a label space asks of the tags of a corpus, held in memory (``TagTable``) or by an engine on disk.
+
+    Words are the tags on their way to labels: ``words[i]`` is the word that ``raw[i]`` counts as, -1 for none.
+    """
+
+    @property
+    def pictures(self) -> int:
+        """Pictures in the corpus, those without tags included."""
+
+    @property
+    def entries(self) -> int:
+        """Tags as people gave them."""
+
+    @property
+    def raw(self) -> Sequence[str]:
+        """The distinct raw tags, sorted."""
+
+    @property
+    def has_owners(self) -> bool:
+        """Whether anybody is known to have said anything."""
+
+    def occurrences(self) -> Counts:
+        """Entries of each raw tag."""
+
+    def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Pictures that hold each word, however often it was said there."""
+
+    def owner_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Distinct persons who said each word."""
+
+    def assign(self, label_ids: Ids) -> Assignment:
+        """The label ids of every picture, given that of each raw tag; -1 for none."""
+
+    def digest(self) -> str:
+        """16 hex digits of the entries, the same for any numbering of pictures, raw tags and persons."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +69,7 @@ class TagTable:
     raw_ids: NDArray[np.integer[Any]]
     """Tag of each entry, as a position in ``raw``."""
     raw: Sequence[str]
-    """The distinct raw tags."""
+    """The distinct raw tags; sorted after ``in_order``."""
     owners: NDArray[np.integer[Any]] | None = None
     """Person of each entry; all entries of unknown persons share one number."""
 
@@ -42,6 +80,34 @@ class TagTable:
         for what, column, size in (("row", self.rows, self.pictures), ("raw tag", self.raw_ids, len(self.raw))):
             if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
                 raise DataRefused(f"A tag table names {what} {column.min()} or {column.max()}; there are {size}.")
+
+    @property
+    def entries(self) -> int:
+        """Tags as people gave them."""
+        return len(self.rows)
+
+    @property
+    def has_owners(self) -> bool:
+        """Whether anybody is known to have said anything."""
+        return self.owners is not None
+
+    def occurrences(self) -> Counts:
+        """Entries of each raw tag."""
+        return np.bincount(self.raw_ids, minlength=len(self.raw))
+
+    def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Pictures that hold each word, however often it was said there."""
+        return picture_counts(self.rows, words[self.raw_ids], vocabulary)
+
+    def owner_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Distinct persons who said each word; all unknown ones are one."""
+        assert self.owners is not None
+        _, person = np.unique(self.owners, return_inverse=True)
+        return picture_counts(person, words[self.raw_ids], vocabulary)
+
+    def assign(self, label_ids: Ids) -> Assignment:
+        """The label ids of every picture, given that of each raw tag; -1 for none."""
+        return assign(self.rows, label_ids[self.raw_ids], self.pictures)
 
     def in_order(self) -> TagTable:
         """The same entries with the raw tags sorted, and the entries by row, tag and owner."""
