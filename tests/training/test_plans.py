@@ -101,6 +101,7 @@ def test_settings_by_name(setting: str, name: str, value: object) -> None:
         ("halvings=1.5", "--set does not fit"),
         ("momentum=null", "--set does not fit"),
         ("precision=float8", "--set does not fit"),
+        ("rounding=stochastic", "--set does not fit"),
         ("milestones=[0.5]", "decay is cosine"),
         ("augment.flip=1", "--set does not fit"),
         ("augment=3", "--set does not fit"),
@@ -135,6 +136,14 @@ def test_no_setting_of_a_stranger_is_more_than_wrong_use(text: str) -> None:
     except UsageError:
         return
     assert "=" in text
+
+
+def test_a_plans_law_is_one_and_its_rounding_is_for_tags() -> None:
+    assert tiny_plan(law="raked:0.3", rounding="independent").law == "raked:0.3"
+    with pytest.raises(UsageError, match="no law 'sqr'; the nearest is sqrt"):
+        tiny_plan(law="sqr")
+    with pytest.raises(UsageError, match="rounding is for the sampling law of a pretraining"):
+        tiny_plan(task="train", rounding="independent")
 
 
 def test_replace_keeps_what_is_none() -> None:

@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagwise.base.errors import DataRefused
+from tagwise.tags.permutation import mixed
 
 Ids = NDArray[np.int32]
 Counts = NDArray[np.int64]
+Numbers = NDArray[np.uint64]
+
+_OTHER = np.uint64(0x9E3779B97F4A7C15)
+"""Makes of one mix of bits a second one."""
 
 
 class Tags(Protocol):
@@ -126,21 +131,44 @@ class TagTable:
 
     def digest(self) -> str:
         """16 hex digits of the entries, the same for any numbering of pictures, raw tags and persons."""
-        tags = np.array([_number(tag) for tag in self.raw], np.uint64)[self.raw_ids]
+        tags = tag_numbers(self.raw)[self.raw_ids]
         pictures = _sums(tags, self.rows)
-        parts = [pictures] if self.owners is None else [pictures, _sums(tags * pictures[self.rows], self.owners)]
-        digest = hashlib.sha256(f"{self.pictures} {len(self.rows)} {len(parts)}".encode())
-        for part in parts:
-            digest.update(np.sort(part[part > 0]).astype("<u8").tobytes())
-        return digest.hexdigest()[:16]
+        parts = [folded(pictures)]
+        if self.owners is not None:
+            parts.append(folded(_sums(tags * pictures[self.rows], self.owners)))
+        return table_digest(self.pictures, self.entries, *parts)
 
 
-def _number(tag: str) -> int:
-    """64 bits of a hash; JSON lets lone surrogates through."""
-    return int.from_bytes(hashlib.sha256(tag.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+def tag_numbers(raw: Sequence[str]) -> Numbers:
+    """64 bits of a hash of each tag; JSON lets lone surrogates through."""
+    hashes = (hashlib.sha256(tag.encode("utf-8", "surrogatepass")).digest()[:8] for tag in raw)
+    return np.frombuffer(b"".join(hashes), "<u8").astype(np.uint64)
 
 
-def _sums(values: NDArray[np.uint64], groups: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
+def folded(sums: Numbers) -> Numbers:
+    """Two numbers that tell one bag of sums from another, in any order; of two bags together they add up."""
+    held = sums[sums > 0]
+    return np.array([mixed(held).sum(), mixed(held ^ _OTHER).sum()], np.uint64)
+
+
+def table_digest(pictures: int, entries: int, by_picture: Numbers, by_owner: Numbers | None = None) -> str:
+    """16 hex digits of a table of tags.
+
+    Args:
+        pictures: In the corpus.
+        entries: Tags.
+        by_picture: The folded sums of the tags' numbers, a sum for each picture.
+        by_owner: The folded sums over each person's tags of a tag's number times its picture's sum; where owners
+            are known.
+    """
+    parts = [by_picture] if by_owner is None else [by_picture, by_owner]
+    digest = hashlib.sha256(f"{pictures} {entries} {len(parts)}".encode())
+    for part in parts:
+        digest.update(part.astype("<u8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _sums(values: Numbers, groups: NDArray[np.integer[Any]]) -> Numbers:
     """The sum of each group's values modulo 2^64, which tells one set of hashes from another in any order."""
     sums = np.zeros(int(groups.max(initial=-1)) + 1, np.uint64)
     np.add.at(sums, groups, values)
