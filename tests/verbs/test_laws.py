@@ -60,8 +60,8 @@ def test_w8_labels_that_miss_are_named_with_what_they_got() -> None:
 def test_w5_the_chart_draws_intended_occurrence_and_mass_beside_the_tags_own_law() -> None:
     report = report_laws(*golden_arrays("B"), "sqrt", 10.0)
     curves = law_curves(report)
-    assert list(curves) == ["natural", "sqrt", "sqrt, labels drawn", "sqrt, intended"]
-    assert curves["sqrt, labels drawn"] == report.chosen.occurrence.tolist()
+    assert list(curves) == ["natural", "sqrt", "sqrt, drawn", "sqrt, intended"]
+    assert curves["sqrt, drawn"] == report.chosen.occurrence.tolist()
     assert all(np.sum(shares) == pytest.approx(1) for shares in curves.values())
     assert list(law_curves(report_laws(*golden_arrays("B"), "natural"))) == ["natural"]
 

@@ -142,7 +142,7 @@ def open_session(
         try:
             yield {"duckdb": _duckdb, "polars": _polars, "pyspark": _spark}[engine](stack, spill, mebibytes, workers)
         except ModuleNotFoundError as error:
-            package = "'tagwise[spark]'" if engine == "pyspark" else error.name
+            package = {"pyspark": "'tagwise[spark]'", "polars": "'tagwise[polars]'"}.get(engine, error.name)
             raise UsageError(
                 f"The engine {engine} needs {error.name}, which is not installed; pip install {package}."
             ) from error

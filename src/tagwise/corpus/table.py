@@ -5,7 +5,7 @@ A folder is a corpus when it holds ``corpus.json``, which is written last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,22 +133,28 @@ class Corpus:
         """How many rows it has."""
         return self.record.buckets["used"]
 
-    def columns(self, *names: str) -> dict[str, list[Any]]:
+    def columns(self, *names: str, rows: Sequence[int] | None = None) -> dict[str, list[Any]]:
         """Columns of the picture table, by row.
 
         Args:
             names: Of ``key path offset length stamp sha256 bytes width height owner licence source notes``.
+            rows: Those wanted, in that order; by default all.
         """
         table = _read_parquet(self.pictures_file, list(names))
+        if rows is not None:
+            table = table.take(list(rows))
         return {name: table[name].to_pylist() for name in names}
 
-    def picture_places(self) -> list[Place]:
+    def picture_places(self, rows: Sequence[int] | None = None) -> list[Place]:
         """Where the pictures are, by row.
+
+        Args:
+            rows: Those wanted, in that order; by default all.
 
         Raises:
             UsageError: The corpus is a table of tags alone.
         """
-        columns = self.columns("path", "offset", "length")
+        columns = self.columns("path", "offset", "length", rows=rows)
         if None in columns["path"]:
             raise UsageError(f"{self.folder} was gathered with --no-pictures: it has tags for labels alone.")
         return [

@@ -11,9 +11,12 @@ from tagwise.base.files import FolderLock
 from tagwise.base.progress import say
 
 if TYPE_CHECKING:
+    from tagwise.pages.page import Report
     from tagwise.tags.fates import Fates
     from tagwise.tags.space import LabelSpace
 
+_BEGINNING = 100_000
+"""Bytes in which a file has to say that it is ours; a page begins with its style sheet."""
 _FATE_COLUMNS = ("raw", "key", "fate", "counted_as", "label", "times")
 
 
@@ -32,24 +35,31 @@ def read_target_classes(path: Path) -> list[str]:
     return list(class_names(path))
 
 
-def write_space(space: LabelSpace, fates: Fates, out: Path, overwrite: bool) -> Path:
-    """Writes a label space and the fates beside it, both or none of two processes'.
+def write_space(space: LabelSpace, fates: Fates, report: Report, out: Path, overwrite: bool) -> tuple[Path, Path]:
+    """Writes a label space with the fates and the page beside it, all or none of two processes'.
 
     Returns:
-        The file of the fates.
+        The files of the fates and of the page.
 
     Raises:
         UsageError: There is something else, or another process is writing there.
     """
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give -o a file such as {out / 'space.json'}.")
-    fates_file = out.with_name(f"{out.name}.fates.csv")
+    from tagwise.pages import page
+    from tagwise.verbs.label_page import KICKER
+
+    fates_file, page_file = out.with_name(f"{out.name}.fates.csv"), out.with_suffix(".html")
+    if out == page_file:
+        raise UsageError(f"{out} is where the page goes; give -o a file such as {out.with_suffix('.json')}.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with FolderLock(out.parent):
-        _refuse_foreign(fates_file)
+        _refuse_foreign(fates_file, "the fates of the tags go", ",".join(_FATE_COLUMNS))
+        _refuse_foreign(page_file, "the page goes", f">{KICKER}<")
         _save_space(space, out, overwrite)
         _save_fates(fates, fates_file)
-    return fates_file
+        page.write(report, page_file)
+    return fates_file, page_file
 
 
 def _save_space(space: LabelSpace, out: Path, overwrite: bool) -> None:
@@ -74,14 +84,14 @@ def _read_old(out: Path, overwrite: bool) -> str:
         return ""
 
 
-def _refuse_foreign(fates_file: Path) -> None:
-    """Whatever is no table of fates is somebody else's, and stays."""
-    if not fates_file.exists():
+def _refuse_foreign(path: Path, what: str, mark: str) -> None:
+    """What does not begin as our files do is somebody else's, and stays."""
+    if not path.exists():
         return
-    with suppress(OSError), fates_file.open("rb") as handle:
-        if handle.readline(1000).decode("utf-8", "replace").strip() == ",".join(_FATE_COLUMNS):
+    with suppress(OSError), path.open("rb") as handle:
+        if mark.encode() in handle.read(_BEGINNING):
             return
-    raise UsageError(f"{fates_file}, where the fates of the tags go, holds something else; give another -o.")
+    raise UsageError(f"{path}, where {what}, holds something else; give another -o.")
 
 
 def _save_fates(fates: Fates, path: Path) -> None:

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Literal
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import printable
 from tagwise.verbs.label_files import read_target_classes, write_space
-from tagwise.verbs.label_tables import alignment_lines, ambiguity_lines, comparison_table, fate_table
+from tagwise.verbs.label_tables import (
+    alignment_lines,
+    ambiguities,
+    ambiguity_lines,
+    comparison_table,
+    fate_table,
+    merges,
+)
 from tagwise.verbs.laws import LawFacts, law_facts, law_table, refuse_wrong_law, report_law
 from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
     from tagwise.tags.alignment import Alignment
     from tagwise.tags.comparison import SpaceComparison
-    from tagwise.tags.fates import Fates
-    from tagwise.tags.lexicon import Lexicon
     from tagwise.tags.space import LabelSpace
 
 
@@ -48,6 +53,8 @@ class LabelsResult:
     space_file: Path | None = None
     fates_file: Path | None = None
     """CSV: one line for each distinct raw tag."""
+    page_file: Path | None = None
+    """The same for people, with the laws and pictures of some labels."""
 
     def __str__(self) -> str:
         from tagwise.pages.tables import text_table
@@ -69,7 +76,7 @@ class LabelsResult:
             lines += ["", text_table(comparison_table(self.comparison))]
         if self.space_file:
             lines += ["", text_table(law_table(self.laws)), "", f"label space: {self.space_file}"]
-            lines.append(f"every tag's fate: {self.fates_file}")
+            lines += [f"every tag's fate: {self.fates_file}", f"page: {self.page_file}"]
         return "\n".join(lines)
 
 
@@ -102,8 +109,8 @@ def labels(
 
     Args:
         corpus: What ``gather`` wrote.
-        out: The label space, a JSON file; every tag's fate goes into ``<out>.fates.csv`` beside it. Only to explain a
-            tag or to compare spaces none is needed.
+        out: The label space, a JSON file; beside it every tag's fate goes into ``<out>.fates.csv``, and a page for
+            people into the same name with ``.html``. Only to explain a tag or to compare spaces none is needed.
         min_count: Pictures that a label needs.
         top: Labels kept, the most frequent first.
         aliases: A file of lines ``alias<TAB>tag``, or a CSV table with the columns tag and aliases.
@@ -144,6 +151,8 @@ def labels(
     from tagwise.tags.lexicon_files import open_lexicon
     from tagwise.tags.merging import read_aliases
     from tagwise.tags.space import LabelOptions, LabelSpace
+    from tagwise.verbs.label_page import PageFacts, label_report
+    from tagwise.verbs.label_samples import sample_blocks
 
     if out is None and explain is None and compare is None:
         raise UsageError(
@@ -166,8 +175,9 @@ def labels(
         raise UsageError("A target's classes are looked up in a lexicon; give --lexicon beside --for.")
     target = align(Path(for_).name, read_target_classes(Path(for_)), words) if for_ is not None and words else None
     other = LabelSpace.load(Path(compare)) if compare else None
+    opened = Corpus.open(Path(corpus))
     labelling = build_label_space(
-        Corpus.open(Path(corpus)).tag_table(),
+        opened.tag_table(),
         options,
         aliases=read_aliases(Path(aliases)) if aliases else {},
         deny=read_lines(deny, "--deny") if deny else (),
@@ -183,9 +193,9 @@ def labels(
         labelled_pictures=int(np.count_nonzero(np.diff(assignment.offsets))),
         tags=space.tags,
         fates=space.fates,
-        merges=_merges(labelling.fates, space),
+        merges=merges(labelling.fates, space),
         ambiguous_labels=sum(label.ambiguous for label in space.labels),
-        ambiguous=_ambiguous(space, words),
+        ambiguous=ambiguities(space, words),
         alignment=report_alignment(labelling, target) if target else None,
         comparison=compare_spaces(other, space) if other else None,
         explained=labelling.explain(explain) if explain is not None else None,
@@ -194,8 +204,22 @@ def labels(
         return result
     _refuse_empty(space)
     report = report_law(assignment, space.counts, space, law, threshold)
-    fates_file = write_space(space, labelling.fates, Path(out), overwrite)
-    return replace(result, laws=law_facts(report), space_file=Path(out), fates_file=fates_file)
+    page = label_report(
+        PageFacts(
+            corpus=opened.folder.resolve().name,
+            space_file=Path(out).name,
+            labelling=labelling,
+            laws=report,
+            labelled_pictures=result.labelled_pictures,
+            lexicon=words,
+            alignment=result.alignment,
+            comparison=result.comparison,
+            compared=Path(compare).name if compare else "",
+            samples=sample_blocks(opened, space, assignment),
+        )
+    )
+    fates_file, page_file = write_space(space, labelling.fates, page, Path(out), overwrite)
+    return replace(result, laws=law_facts(report), space_file=Path(out), fates_file=fates_file, page_file=page_file)
 
 
 def _refuse_empty(space: LabelSpace) -> None:
@@ -204,21 +228,3 @@ def _refuse_empty(space: LabelSpace) -> None:
     if not len(space):
         reasons = ", ".join(f"{count:,} {fate}" for fate, count in space.fates.items() if count)
         raise DataRefused(f"No label is left of {space.tags:,} tags ({reasons}); lower --min-count.")
-
-
-def _merges(fates: Fates, space: LabelSpace, most: int = 6) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The labels with the most spellings, their commonest spellings first."""
-    spellings: dict[int, list[tuple[int, str]]] = {}
-    for raw, label, times in zip(fates.raw, fates.label_ids.tolist(), fates.occurrences.tolist(), strict=True):
-        if label >= 0:
-            spellings.setdefault(label, []).append((-times, raw))
-    richest = sorted(spellings, key=lambda label: (-len(spellings[label]), label))[:most]
-    return tuple((space.labels[label].key, tuple(raw for _, raw in sorted(spellings[label])[:9])) for label in richest)
-
-
-def _ambiguous(space: LabelSpace, lexicon: Lexicon | None) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
-    """The six most frequent labels of several meanings."""
-    if lexicon is None:
-        return ()
-    several = sorted((label for label in space.labels if label.ambiguous), key=lambda label: -label.pictures)
-    return tuple((label.key, label.pictures, tuple(map(lexicon.kind, label.synsets))) for label in several[:6])

@@ -100,7 +100,7 @@ def law_curves(report: LawReport) -> dict[str, list[float]]:
     curves = {"natural": natural.mass}
     if chosen.drawn.law != "natural":
         name = chosen.drawn.law
-        curves |= {name: chosen.mass, f"{name}, labels drawn": chosen.occurrence, f"{name}, intended": chosen.intended}
+        curves |= {name: chosen.mass, f"{name}, drawn": chosen.occurrence, f"{name}, intended": chosen.intended}
     return {name: shares.tolist() for name, shares in curves.items()}
 
 
@@ -115,6 +115,30 @@ def law_table(laws: LawFacts) -> Table:
     rows = [[title, *(_figure(facts[name]) for facts in laws.values())] for name, title in names.items()]
     rows = [row for row in rows if set(row[1:]) != {"none"}]
     return Table(columns=("law", *laws), rows=rows, numeric=tuple(laws))
+
+
+def law_tables(laws: LawFacts) -> list[Table]:
+    """The same for a page, which has room beside each law: how even labels come out, and what it costs."""
+    from tagwise.pages.marks import percent
+    from tagwise.pages.page import Table
+
+    def cell(facts: dict[str, float | str | None], name: str) -> str:
+        value = facts[name]
+        return percent(value) if name.endswith("_fraction") and isinstance(value, float) else _figure(value)
+
+    even = [
+        [f"{law}, {told}", *(cell(facts, f"{kind}_{name}") for name in _STATISTICS)]
+        for law, facts in laws.items()
+        for kind, told in _LAWS.items()
+        if (law, kind) != ("natural", "intended")  # as drawn
+    ]
+    costs = [[title, *(_figure(facts[name]) for facts in laws.values())] for name, title in _COSTS.items()]
+    costs = [row for row in costs if set(row[1:]) != {"none"}]
+    statistics = tuple(_STATISTICS.values())
+    return [
+        Table(columns=("law", *statistics), rows=even, numeric=statistics, caption="How even the labels are."),
+        Table(columns=("cost", *laws), rows=costs, numeric=tuple(laws), caption="What the law costs."),
+    ]
 
 
 def _facts(laws: SampledLaws) -> dict[str, float | str | None]:
