@@ -102,9 +102,12 @@ def _edges() -> str:
     ended = sum(
         row["settings"]["images"] > usual_epochs(row["train_pictures"]) * row["train_pictures"] for row in rivals
     )
+    beside = ""
+    if any(read_record(f"longer_scratch_{road}") for road in ROADS):
+        beside = "; in the rows below each road that rival, and it alone, trained longer still with what it had chosen"
     return (
         f"In {ended} of {len(rivals)} comparisons the net from scratch chose the longest training that it was offered, "
-        "so that a longer one may be better: these are gains over a rival with an equal search, not over the best one."
+        f"so these are gains over a rival with an equal search, not over the best one{beside}."
     )
 
 

@@ -25,8 +25,7 @@ from tagwise.transfer.opening import open_target
 from tagwise.transfer.records import COMPARISON_FILE, SCRATCH, read_comparison
 from tagwise.transfer.targets import Target
 
-TIMES = 4
-SEEDS = (0, 1, 2)
+TIMES, MOST_SEEDS = 4, 10
 ENTRY = f"{SCRATCH}/train"
 
 
@@ -47,7 +46,10 @@ def main() -> None:
     parser.add_argument("road", choices=ROADS)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    places = [(labelled, seed) for seed in SEEDS for labelled in ROADS[arguments.road].labelled]
+    seeds = [
+        seed for seed in range(MOST_SEEDS) if (arguments.folder / arguments.road / f"comparison-all-{seed}").is_dir()
+    ]
+    places = [(labelled, seed) for seed in seeds for labelled in ROADS[arguments.road].labelled]
     points = [_point(arguments.road, arguments.folder, labelled, seed) for labelled, seed in places]
     record = {"times": TIMES, "points": points, "minutes": sum(point["seconds"] for point in points) / 60}
     print(write_record(f"longer_scratch_{arguments.road}", record, packages=("tagwise", "torch", "numpy", "pillow")))

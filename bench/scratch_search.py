@@ -31,7 +31,7 @@ from tagwise.nets import find_design
 from tagwise.pixels.augment import Augment
 from tagwise.pixels.decode import fit
 from tagwise.training.plans import Plan
-from tagwise.training.recipes import from_scratch
+from tagwise.training.recipes.small import from_scratch
 from tagwise.transfer.features import score
 from tagwise.transfer.finetune import train_classes
 

@@ -1,12 +1,14 @@
 """Trainings that are killed again and again: is the end what it would have been without?
 
 A training of seconds, with a checkpoint every other step and a log line for each, is ended by SIGKILL at random
-instants and started again by the same command until it is finished, alone and in two processes. Of two, either one
-dies, which torchrun starts again, or the whole job, which is given again. Needs Linux, for it finds processes in /proc.
+instants and started again by the same command until it is finished: alone with packed pictures, alone with pictures
+that a worker reads from their files, and in two processes. Of two, either one dies, which torchrun starts again, or the
+whole job, which is given again. Needs Linux, for it finds processes in /proc.
 
     python -m bench.soak --kills 50
 
-The exit code is 1 if losses, sampler position, optimiser or model differ from those of an undisturbed run.
+The exit code is 1 if losses, sampler position, optimiser, running mean, model, or the checkpoints that stay for good
+differ from those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from tagwise.base import rng
 from tagwise.base.files import TEMPORARY_PREFIX
 from tagwise.base.progress import progress
 from tagwise.corpus.drawn.files import write_target
-from tagwise.training.checkpoints import newest_checkpoint
+from tagwise.training.checkpoints import KEPT, newest_checkpoint
 from tagwise.training.models import MODEL_FILE
 from tagwise.training.runs import read_run
 
@@ -40,12 +42,14 @@ IMAGES = BATCH * STEPS
 DESIGN = "resnext11_4x4d_small"
 TRAINING = (
     *("--design", DESIGN, "--resolution", "16", "--batch", str(BATCH), "--images", str(IMAGES)),
-    *("--set", "precision=float32", "--device", "cpu"),
+    *("--set", "precision=float32", "--set", "ema=0.9", "--device", "cpu", "--workers", "1"),
+    *("--holdout", "1/class", "--keep-every", "20"),
 )
-TRAIN_PER_CLASS = 3
-"""Pictures; of ten classes they fill about two batches, so that most checkpoints fall inside an epoch's order."""
-SHARE_OF_TWO = 0.4
-"""Share of the kills that fall on two processes, which take three times as long to start."""
+TRAIN_PER_CLASS = 4
+"""Pictures; three are left of each of ten classes and fill about two batches, so that most checkpoints fall inside an
+epoch's order."""
+PARTS = ((1, "packed", 0.3), (1, "files", 0.3), (2, "packed", 0.4))
+"""Processes, how they are fed, and the share of the kills that falls on them."""
 START_FRACTION = 0.2
 """Share of the kills that come while the job starts or takes up its checkpoint."""
 MOST_STEPS = 25
@@ -65,14 +69,15 @@ class Job:
     Args:
         folder: Of the run; the pictures lie beside it.
         processes: That share each batch.
+        feed: How pictures come to them.
     """
 
-    def __init__(self, folder: Path, processes: int) -> None:
+    def __init__(self, folder: Path, processes: int, feed: str) -> None:
         self.folder, self.processes = folder, processes
         torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
         launcher = (*torchrun, "--max-restarts", "1000") if processes > 1 else ()
         words = ("-m", "tagwise", "train", str(folder.parent / "target"), "-o", str(folder), *TRAINING)
-        self._words = [sys.executable, *launcher, *words]
+        self._words = [sys.executable, *launcher, *words, "--set", f"feed={feed}"]
         self.start()
 
     def start(self) -> None:
@@ -179,21 +184,28 @@ def _reach(job: Job, seen: int) -> None:
 def outcome(folder: Path) -> dict[str, Any]:
     """What a finished run is compared by."""
     log = read_run(folder).log()
-    last = newest_checkpoint(folder / "checkpoints", torch.device("cpu"))
+    last = newest_checkpoint(folder / "checkpoints")
     assert last is not None
-    optimiser = io.BytesIO()
-    torch.save(last["optimiser"], optimiser)
+    kept = {path.name: torch.load(path) for path in sorted((folder / "checkpoints" / KEPT).iterdir())}
     return {
         "losses": [(line.loss, line.excess_loss, line.rate) for line in log],
         "sampler position": [*((line.seen, line.epoch) for line in log), last["seen"]],
-        "optimiser": optimiser.getvalue(),
+        "optimiser": _bytes(last["optimiser"]),
+        "running mean": _bytes(last["mean"]),
         "model": (folder / MODEL_FILE).read_bytes(),
+        "kept checkpoints": {name: (state["seen"], _bytes(state["net"])) for name, state in kept.items()},
     }
 
 
-def soak(folder: Path, processes: int, kills: int, draw: Generator) -> dict[str, Any]:
+def _bytes(state: dict[str, Any]) -> bytes:
+    written = io.BytesIO()
+    torch.save(state, written)
+    return written.getvalue()
+
+
+def soak(folder: Path, processes: int, feed: str, kills: int, draw: Generator) -> dict[str, Any]:
     """Runs on so many processes until all kills are done; counts, and what differed."""
-    plain = Job(folder / f"plain-{processes}", processes)
+    plain = Job(folder / f"plain-{processes}-{feed}", processes, feed)
     began = time.monotonic()
     _reach(plain, BATCH)
     start_seconds = time.monotonic() - began
@@ -205,12 +217,12 @@ def soak(folder: Path, processes: int, kills: int, draw: Generator) -> dict[str,
     faults: list[str] = []
     with progress(f"killing {processes} processes" if processes > 1 else "killing 1 process", kills, "kills") as ticker:
         while hits["kills"] < kills and not faults:
-            job = Job(folder / f"run-{processes}-{hits['runs']}", processes)
+            job = Job(folder / f"run-{processes}-{feed}-{hits['runs']}", processes, feed)
             found = walk(job, draw, kills - hits["kills"], start_seconds)
             faults += [f"{job.folder.name}: {fault}" for fault in _faults(job, expected)]
             hits.update({**found, "runs": 1})
             ticker.advance(found["kills"], faults=len(faults))
-    return {"processes": processes, **hits, "steps_a_run": STEPS, "faults": faults}
+    return {"processes": processes, "feed": feed, **hits, "steps_a_run": STEPS, "faults": faults}
 
 
 def _faults(job: Job, expected: dict[str, Any]) -> list[str]:
@@ -226,13 +238,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    of_two = round(SHARE_OF_TWO * arguments.kills)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         write_target(Path(folder) / "target", train_per_class=TRAIN_PER_CLASS, test_per_class=1, seed=arguments.seed)
         parts = [
-            soak(Path(folder), processes, kills, rng.stream(arguments.seed, "kills", processes))
-            for processes, kills in ((1, arguments.kills - of_two), (2, of_two))
+            soak(
+                Path(folder),
+                processes,
+                feed,
+                round(share * arguments.kills),
+                rng.stream(arguments.seed, "kills", place),
+            )
+            for place, (processes, feed, share) in enumerate(PARTS)
         ]
     equal = not any(part["faults"] for part in parts)
     results = {"equal": equal, "minutes": round((time.monotonic() - began) / 60, 1), "parts": parts}

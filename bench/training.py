@@ -42,7 +42,7 @@ from tagwise.training.ranks import Ranks
 CLASSES, RATE, DECAY, MOMENTUM = 1000, 0.01, 1e-4, 0.9
 WARM_STEPS = 3
 SAME_LOSS = {"float32": 1e-4, "bfloat16": 2e-2}
-"""Relative difference of the losses of the first step, at most."""
+"""Relative difference of the losses of the first steps, at most; behind the first one stands what was learnt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +252,9 @@ def _shares(entry: dict[str, Any], base: dict[str, Any]) -> list[float]:
 
 def _same_loss(found: dict[Way, dict[str, Any]], way: Way, base: Way) -> bool:
     """Whether two ways learn the same: a fast wrong answer does not count."""
-    first, expected = (found[one]["first_losses"][0] for one in (way, base))
+    pairs = zip(found[way]["first_losses"], found[base]["first_losses"], strict=True)
     lower = "bfloat16" if "bfloat16" in (way.precision, base.precision) else "float32"
-    return abs(first - expected) <= SAME_LOSS[lower] * expected
+    return all(abs(loss - expected) <= SAME_LOSS[lower] * expected for loss, expected in pairs)
 
 
 def optimiser_shares(rounds: int, steps: int) -> list[float]:

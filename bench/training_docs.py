@@ -43,7 +43,7 @@ def soak_words() -> str:
 
 
 def _processes(part: dict[str, Any]) -> str:
-    return "One process" if part["processes"] == 1 else f"{part['processes']} processes"
+    return ("One process" if part["processes"] == 1 else f"{part['processes']} processes") + f", feed={part['feed']}"
 
 
 def training_tables() -> str:

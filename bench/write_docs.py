@@ -202,7 +202,7 @@ def recipe_table() -> str:
         plan = recipe(pictures, data="", start="a model, which keeps its own design")
         optimiser = {"sgd": "Nesterov's SGD" if plan.nesterov else "SGD", "lamb": "LAMB"}[plan.optimiser]
         lines.append(
-            f"| [{name}](#{name}) | {designs[plan.design]}, {plan.view.resolution} | {_length(plan, pictures)} "
+            f"| [{name}](#{name}) | {designs[plan.design]}, {_pixels(plan)} | {_length(plan, pictures)} "
             f"| {optimiser}, {plan.peak_rate:.4g} at {plan.batch:,} | {_fall(plan, pictures)} "
             f"| {plan.weight_decay:g} on {plan.decay_on} | {_variation(plan)} |"
         )
@@ -213,6 +213,11 @@ def recipe_notes() -> str:
     """What each recipe says of its source."""
     notes = {name: (inspect.getdoc(recipe) or "").replace("``", "`") for name, recipe in RECIPES.items()}
     return "\n\n".join(f"### {name}\n\n{note}" for name, note in notes.items())
+
+
+def _pixels(plan: Plan) -> str:
+    judged = f", judged at {plan.judged_view.resolution}" if plan.judged_at else ""
+    return f"{plan.view.resolution}{judged}"
 
 
 def _length(plan: Plan, pictures: int) -> str:

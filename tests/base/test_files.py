@@ -25,6 +25,7 @@ from tagwise.base.files import (
     harmless,
     open_atomically,
     read_json,
+    remove_abandoned,
     sha256_of_file,
     write_bytes,
     write_json,
@@ -176,6 +177,15 @@ def test_what_a_killed_process_left_half_written_goes_when_the_folder_is_claimed
         write_text(tmp_path / name, name)
     claim_alone(tmp_path, "plan.json")
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == kept
+
+
+def test_in_a_folder_of_many_writers_only_what_nobody_writes_any_more_goes(tmp_path: Path) -> None:
+    (tmp_path / f"{TEMPORARY_PREFIX}of-a-dead-process").write_bytes(b"half")
+    with open_atomically(tmp_path / "whole") as handle:
+        handle.write(b"whole")
+        remove_abandoned(tmp_path)
+        assert names(tmp_path) == [Path(handle.name).name]
+    assert names(tmp_path) == ["whole"]
 
 
 def test_a_process_that_was_killed_before_its_marker_stood_leaves_the_folder_free(tmp_path: Path) -> None:

@@ -76,10 +76,20 @@ def test_every_feed_is_told_beside_every_other_road(write: Write) -> None:
 
 
 def test_kills_are_counted_and_a_fault_is_told(write: Write) -> None:
-    counts = {"kills": 30, "runs": 4, "steps_a_run": 150, "inside_a_checkpoint_write": 12, "in_the_start": 5}
+    counts = {
+        "feed": "packed",
+        "kills": 30,
+        "runs": 4,
+        "steps_a_run": 150,
+        "inside_a_checkpoint_write": 12,
+        "in_the_start": 5,
+    }
     parts = [{"processes": 1, **counts, "faults": []}, {"processes": 2, **counts, "faults": ["run-2-1: model differs"]}]
     write("soak", {"minutes": 9.5, "parts": parts})
     text = training_docs.soak_words()
-    assert "- One process: 30 kills in 4 runs of 150 steps, 12 of them inside a checkpoint's write and 5 while" in text
+    told = (
+        "One process, feed=packed: 30 kills in 4 runs of 150 steps, 12 of them inside a checkpoint's write and 5 while"
+    )
+    assert f"- {told}" in text
     assert "every run ended the same." in text.splitlines()[0]
     assert text.splitlines()[1].endswith("run-2-1: model differs.")

@@ -181,6 +181,11 @@ def test_radix_two_is_selective_kernels_with_equal_kernels() -> None:
     torch.testing.assert_close(module(x), kernels(x), rtol=1e-12, atol=1e-12)
 
 
+def test_split_attention_of_no_picture_is_no_map() -> None:
+    """What is left of a slice of a batch whose pictures could not be read."""
+    assert SplitAttention(8, hidden=4, radix=2, cardinality=2)(torch.empty(0, 8, 4, 4)).shape == (0, 8, 4, 4)
+
+
 def test_split_attention_weights_of_the_splits_sum_to_one() -> None:
     module = SplitAttention(8, hidden=8, radix=4, cardinality=2)
     weights = module._weights(torch.randn(3, 32, 1, 1))

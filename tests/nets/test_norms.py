@@ -12,7 +12,7 @@ from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
 from tagwise.base.errors import UsageError
-from tagwise.nets import ResidualNet, create_model, freeze, synchronise_norms
+from tagwise.nets import ResidualNet, create_model, freeze, freeze_norms, synchronise_norms
 from tagwise.nets.backbone import Backbone
 from tagwise.nets.norms import FrozenNorm, SynchronisedNorm
 
@@ -155,6 +155,27 @@ def test_norms_are_per_process_until_synchronised_and_frozen_ones_stay() -> None
     torch.testing.assert_close(net(images), expected, rtol=0, atol=0)
     freeze(net, "stem+2")
     assert not any(isinstance(module, SynchronisedNorm) for module in net.stages()[1].modules())
+
+
+def test_frozen_norms_keep_what_they_know_while_all_weights_learn() -> None:
+    """In training each picture then has the output of evaluation, whatever else is in its batch."""
+    net = narrow("resnest14").eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+    images = torch.randn(3, 3, 48, 48)
+    with torch.no_grad():
+        expected = net(images)
+    freeze(net, "stem")
+    freeze_norms(net)
+    net.train()
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    shown = torch.cat([net(picture[None]) for picture in images])
+    torch.testing.assert_close(shown, expected, rtol=1e-4, atol=1e-5)
+    shown.sum().backward()  # type: ignore[no-untyped-call]
+    assert all(torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())
+    still = {name.partition(".")[0] for name, parameter in net.named_parameters() if parameter.grad is None}
+    assert still == {"conv1", "bn1"}, "the scales of all other norms learn"
 
 
 UNEVEN = (3, 2)

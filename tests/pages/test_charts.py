@@ -83,11 +83,17 @@ def test_every_law_names_its_own_label_at_a_rank() -> None:
     assert chart.table.rows[3:] == [["rank 1", "90% cat", "75% dog"], ["rank 2", "10% dog", "25% cat"]]
 
 
-def test_the_curve_table_averages_between_its_rows() -> None:
-    seen = np.arange(1, 101)
-    rows = charts.curve_chart({"a": (seen, seen * 1.0), "b": ([50], [2.0])}, caption="").table.rows
-    assert [row[0] for row in rows] == list(range(10, 101, 10))
-    assert [row[1] for row in rows] == [pytest.approx(5.5 + 10 * index) for index in range(10)]
+def test_the_curve_table_tells_each_point_that_was_measured() -> None:
+    table = charts.curve_chart({"a": ([64, 128], [3.0, 1.0]), "b": ([90], [2.0])}, caption="").table
+    assert table.columns == ("pictures seen", "a", "b")
+    assert table.rows == [[64, 3.0, None], [90, None, 2.0], [128, 1.0, None]]
+
+
+def test_the_table_of_a_long_curve_averages_between_its_rows() -> None:
+    seen = np.arange(1, 1001)
+    rows = charts.curve_chart({"a": (seen, seen * 1.0), "b": ([500], [2.0])}, caption="").table.rows
+    assert [row[0] for row in rows] == list(range(100, 1001, 100))
+    assert [row[1] for row in rows] == [pytest.approx(50.5 + 100 * index) for index in range(10)]
     assert [row[2] for row in rows] == [None] * 4 + [2.0] + [None] * 5
 
 

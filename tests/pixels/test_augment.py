@@ -295,6 +295,21 @@ def test_the_magnitude_of_each_operation_varies_by_itself() -> None:
     assert clipped > 0
 
 
+def test_half_of_the_operations_are_done_as_timm_does_them() -> None:
+    """``rand-m7-mstd0.5`` leaves each of its two operations out in half of the cases."""
+    augment = Augment(policy="randaugment", policy_ops=2, policy_probability=0.5, policy_magnitude=21)
+    done = np.zeros(3)
+    for seed in range(200):
+        torch.manual_seed(seed)
+        expected, count = noise(1)[0].permute(2, 0, 1), 0
+        for _ in range(2):
+            if float(torch.rand(())) < 0.5:
+                expected, count = v2.RandAugment(1, 21, interpolation=BILINEAR)(expected), count + 1
+        assert torch.equal(vary_picture(noise(1)[0], augment, VIEW, seed), expected.permute(1, 2, 0))
+        done[count] += 1
+    assert np.abs(done / 200 - [0.25, 0.5, 0.25]).max() < 4 * 0.5 / math.sqrt(200)
+
+
 def test_lighting_is_noise_along_imagenets_principal_components() -> None:
     """Krizhevsky et al. 2012, with fb.resnet.torch's figures: the covariance of 2,000 shifts of a grey picture."""
     grey = torch.full((4, 4, 3), 128, dtype=torch.uint8)
@@ -364,6 +379,8 @@ def test_torchvision_is_imported_only_when_it_is_used() -> None:
         {"policy": "trivialaugment", "policy_std": 0.5},
         {"policy": "randaugment", "policy_magnitude": 31},
         {"policy": "randaugment", "policy_ops": 0},
+        {"policy": "randaugment", "policy_probability": 0.0},
+        {"policy_probability": 0.5},
         {"policy": "randaugment", "policy_std": float("nan")},
         {"jitter": 1.1},
         {"lighting": -0.1},

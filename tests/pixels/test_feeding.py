@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -29,6 +31,8 @@ def read(place: Place, number: int) -> NDArray[np.uint8]:
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "endless":
         time.sleep(1000)
+    if kind == "signalling":
+        os.killpg(0, signal.SIGTERM)
     if kind == "broken":
         raise PictureRefused("it is broken", place.path)
     return pixels(name, number)
@@ -86,6 +90,36 @@ def test_a_picture_that_harms_a_worker_is_named_and_the_rest_goes_on(
     said = capsys.readouterr().err
     assert said.count(f"{kind}/3 is left out of the training") == 1
     assert reason in said
+
+
+SIGNALLED = """
+import os, signal
+from tagwise.pixels import feeding
+from tests.pixels.test_feeding import pictures, requests
+
+def asked():
+    for request in requests(6):
+        yield request
+        os.killpg(0, signal.SIGTERM)  # from the second on; workers have just been started
+
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+feeding._Staff._replace = None  # nobody dies
+fed = pictures(dict.fromkeys(range(0, 200, 5), "signalling"))
+batches = fed.batches(asked())
+found = [next(batches) for _ in range(6)]
+print([len(batch.images_BHWC) for batch in found], fed.left_out, bool(heard), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_p13_a_signal_to_the_whole_group_takes_no_picture_out_and_workers_end_with_the_training() -> None:
+    """torchrun, SLURM and terminals signal groups. What is said ends when the last process that could say it does."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=120, start_new_session=True
+    )
+    assert done.stdout == "[5, 5, 5, 5, 5, 5] set() True\n", done.stderr
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_too_many_unreadable_pictures_are_no_training() -> None:

@@ -20,9 +20,10 @@ from tagwise.nets.label_sets import class_names
 from tagwise.nets.weights import WEIGHTS
 from tagwise.training import loading
 from tagwise.training.loading import load
+from tagwise.training.loop import train
 from tagwise.training.models import ModelFacts, save_model
 from tests.references.layouts import akamaster
-from tests.training.tiny import DESIGN, VIEW
+from tests.training.tiny import DESIGN, VIEW, tiny_job
 
 Publish = Callable[[str, Any], Path]
 SMALL = "resnet20_cifar"
@@ -303,6 +304,32 @@ def test_a_file_that_fits_nothing_wants_its_design(tmp_path: Path) -> None:
     state = build(dataclasses.replace(find_design("resnet18"), planes=(48, 96, 192, 384))).state_dict()
     with pytest.raises(UsageError, match="of no design in the table; say which they are with --design"):
         load(foreign(tmp_path / "own.pth", state))
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_runs_checkpoint_is_the_model_that_it_would_become(tmp_path: Path, ema: float | None) -> None:
+    """With view, names and terms; what was measured on it was the running mean, where the plan has one."""
+    facts = ModelFacts(
+        design=DESIGN, view=VIEW, classes=tuple("abcde"), images=240, lineage=("a", "b"), licence="CC0-1.0"
+    )
+    job = dataclasses.replace(tiny_job(tmp_path, ema=ema), facts=facts)
+    train(job)
+    first, last = sorted((tmp_path / "checkpoints").glob("*.pt"))
+    model = load(last)
+    for name, tensor in job.net.state_dict().items():
+        assert torch.equal(model.net.state_dict()[name], tensor), name
+    assert not model.net.training
+    assert model.facts == dataclasses.replace(facts, lineage=("a", "b, taken after 240"))
+    earlier = load(first, dtype=torch.bfloat16)
+    assert earlier.facts.images == int(first.stem) < 240
+    assert earlier.net.fc.weight.dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="has classes of its own"):
+        load(last, classes=tuple("vwxyz"))
+    content = bytearray(last.read_bytes())
+    content[content.index(job.net.fc.weight.detach().numpy().tobytes())] ^= 1
+    last.write_bytes(content)
+    with pytest.raises(TagwiseError, match=r"00000000000240\.pt is damaged; take another one of its run"):
+        load(last)
 
 
 def test_what_has_a_design_and_classes_of_its_own_takes_no_others(tmp_path: Path) -> None:

@@ -20,23 +20,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tagwise.base.errors import Diverged, Interrupted
+from tagwise.base.errors import Diverged, Interrupted, TagwiseError
 from tagwise.nets import find_design
 from tagwise.nets.grammar import ResidualNet
+from tagwise.pixels.augment import Augment
+from tagwise.pixels.feeding import FilePictures
+from tagwise.pixels.mixing import draw_mix, mixed
+from tagwise.pixels.place import PictureRefused, Place
 from tagwise.tags.drawing import drawing
 from tagwise.tags.epoch import EpochIndex
 from tagwise.tags.law_report import sampled_laws
-from tagwise.training import learner, loop
+from tagwise.training import checkpoints, learner, loop
+from tagwise.training.learner import Learner
 from tagwise.training.loop import memory_format, train
-from tagwise.training.losses import LOSSES, Loss, LossSettings, LossValue, Truth, tag_loss
+from tagwise.training.losses import LOSSES, Loss, LossSettings, LossValue, Truth, mixed_truth, tag_loss
 from tagwise.training.schedule import learning_rate
 from tagwise.training.signals import REPEAT_SECONDS
 from tagwise.training.stream import PictureStream
 from tests.training.tiny import (
     DESIGN,
     LABELS,
+    PICTURES,
     first_losses,
     log_facts,
     state_bytes,
@@ -148,13 +155,108 @@ def test_p12_stopped_again_and_again(undisturbed: Result, tmp_path: Path) -> Non
         {"decay": "halvings", "halvings": 4, "momentum": 0.0},
         {"design": replace(DESIGN, dropout=0.3)},
         {"design": replace(DESIGN, depths=(2,), stochastic_depth=0.5)},
+        {"ema": 0.9},
+        {"optimiser": "lamb", "clip_norm": 0.1},
+        {"precision": "float16"},
+        {"accumulate": 3},
+        {"mixup": 0.2, "cutmix": 1.0},
+        {"repeats": 2},
+        {"augment": Augment(policy="randaugment", jitter=0.4, erase=0.5)},
     ],
-    ids=["sigmoid", "bfloat16", "halvings", "dropout", "stochastic depth"],
+    ids=lambda changes: " ".join(changes),
 )
-def test_p12_of_any_plan(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_p12_of_any_plan(undisturbed: Result, tmp_path: Path, changes: dict[str, Any]) -> None:
     expected = finished(tmp_path / "undisturbed", **changes)
+    assert expected[0] != undisturbed[0], "the setting is heeded"
     stop_at(tmp_path / "stopped", STEPS // 2, **changes)
     assert finished(tmp_path / "stopped", **changes) == expected
+
+
+def drawn(place: Place, number: int) -> NDArray[np.uint8]:
+    """What a worker makes of a picture of noise."""
+    if place.path == "gone":
+        raise PictureRefused("it is gone", place.path)
+    drawn_HWC = np.random.Generator(np.random.PCG64([int(place.path), number])).integers(0, 256, (16, 16, 3), np.uint8)
+    return np.asarray(drawn_HWC)
+
+
+def test_p12_of_pictures_that_workers_read_one_of_which_is_gone(tmp_path: Path) -> None:
+    """Slices of two may be left with one picture, and in one process with none."""
+
+    def job(folder: Path) -> loop.Job:
+        noise, places = tiny_pictures(), [Place(str(row)) for row in range(PICTURES)]
+        places[PICTURES // 2] = Place("gone")
+        fed = FilePictures(places=places, ids=noise.ids, offsets=noise.offsets, read=drawn, side=16, workers=1)
+        return replace(tiny_job(folder, feed="files", accumulate=8, augment=Augment()), pictures=fed)
+
+    def facts(folder: Path) -> Result:
+        resumed = job(folder)
+        train(resumed)
+        assert resumed.run is not None
+        return state_bytes(resumed.net), log_facts(resumed.run)
+
+    expected = facts(tmp_path / "undisturbed")
+    with act_at(8 * STEPS // 2, lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(Interrupted):
+        train(job(tmp_path / "stopped"))
+    assert facts(tmp_path / "stopped") == expected
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[tuple[Tensor, Truth]]:
+    """What the learner is given in each step of a training that moves nothing."""
+    given: list[tuple[Tensor, Truth]] = []
+
+    def step(_: Learner, images_BCHW: Tensor, truth: Truth, rate: float) -> tuple[Tensor, Tensor]:
+        assert rate >= 0
+        given.append((images_BCHW.contiguous(), truth))
+        return torch.zeros(()), torch.zeros(())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", step)
+        train(tiny_job(**changes))
+    return given
+
+
+@pytest.mark.parametrize("mix", [{"mixup": 0.2}, {"cutmix": 1.0}])
+def test_pictures_and_their_labels_are_mixed_as_drawn(mix: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, found = shown(monkeypatch), shown(monkeypatch, **mix)
+    for step, ((images_BCHW, truth), (mixed_BCHW, mixed_labels)) in enumerate(zip(plain, found, strict=True)):
+        drawn_mix = draw_mix(0, step, **({"mixup": 0.0, "cutmix": 0.0} | mix), resolution=16)
+        torch.testing.assert_close(mixed_BCHW, mixed(images_BCHW, drawn_mix))
+        expected = mixed_truth(truth, drawn_mix.own_fraction)
+        assert torch.equal(mixed_labels.weights, expected.weights)
+        assert not mixed_labels.hard
+
+
+def test_repeats_show_a_picture_so_many_times_in_a_batch_each_time_varied_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = PictureStream(tiny_index(), tiny_plan().seed)
+    for step, (images_BCHW, truth) in enumerate(shown(monkeypatch, repeats=2)):
+        rows = stream.rows(np.arange(4 * step, 4 * step + 4)).repeat(2)
+        assert torch.equal(truth.ids, tiny_pictures().batch(rows).ids)
+        assert not torch.equal(images_BCHW[0], images_BCHW[1])
+
+
+def out_of_memory(*_: object) -> float:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+
+@pytest.mark.parametrize("where", ["loss", "optimiser", "judge"])
+def test_a_gpu_without_memory_is_a_sentence_with_flags_that_the_run_goes_on_with(where: str, tmp_path: Path) -> None:
+    job = tiny_job(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        if where == "loss":
+            patch.setattr(learner, "tag_loss", out_of_memory)
+        if where == "optimiser":
+            patch.setattr(torch.optim.SGD, "step", out_of_memory)
+        remedy = (
+            r"no memory left for 8 pictures .* --set accumulate=2, .* or --set recompute=true; a run .* goes on with"
+        )
+        with pytest.raises(TagwiseError, match=remedy):
+            train(replace(job, judge=out_of_memory) if where == "judge" else job)
+
+
+def test_a_gpu_that_is_too_small_for_one_picture_is_told_no_flag_in_vain() -> None:
+    with with_loss(out_of_memory), pytest.raises(TagwiseError, match=r"left for 1 pictures .* a smaller --batch, --d"):  # type: ignore[arg-type]
+        train(tiny_job(accumulate=8, recompute=True))
 
 
 def test_p13_ctrl_c_is_130_and_leaves_the_handlers_as_they_were(tmp_path: Path) -> None:
@@ -315,6 +417,22 @@ def test_a_training_without_a_run_says_that_it_diverged() -> None:
         train(tiny_job())
 
 
+def test_a_sick_training_ends_within_a_minute_though_no_line_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LOG_LINES", 1)
+    monkeypatch.setattr(loop, "CHECK_SECONDS", -1)
+    with sick_at(3, gradient_only=True), pytest.raises(Diverged, match="after 32 pictures"):
+        train(tiny_job())
+
+
+def test_float16_that_takes_no_step_any_more_is_said() -> None:
+    def endless(settings: LossSettings, logits_BV: Tensor, truth: Truth) -> LossValue:
+        logits_BV.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
+        return tag_loss(settings, logits_BV, truth)
+
+    with with_loss(endless), pytest.raises(Diverged, match=REMEDY):
+        train(tiny_job(precision="float16"))
+
+
 def test_w15_the_rate_of_each_line_is_that_of_its_last_steps_middle(undisturbed: Result) -> None:
     plan = tiny_plan()
     expected = [learning_rate(plan, int(line[0]) - 4) for line in undisturbed[1]]
@@ -384,6 +502,52 @@ def test_what_is_judged_is_the_model_that_would_come_of_it_and_the_net_is_left_a
     assert best["seen"] == 8 * (epoch_ends()[0] + 1)
     assert judged[0] == {name: tensor.contiguous().numpy().tobytes() for name, tensor in best["mean"].items()}
     assert judged[0] != {name: tensor.contiguous().numpy().tobytes() for name, tensor in best["net"].items()}
+
+
+def test_p12_what_is_kept_is_the_same_if_the_process_dies_between_writing_and_keeping(tmp_path: Path) -> None:
+    def kept(folder: Path, *, dies_at: int | None = None) -> dict[str, int]:
+        deaths = count()
+
+        def keep_checkpoint(*arguments: Any) -> None:
+            if next(deaths) == dies_at:
+                raise KeyboardInterrupt
+            checkpoints.keep_checkpoint(*arguments)
+
+        judge = lambda net: float(int(net.bn1.num_batches_tracked) == 1 + epoch_ends()[0])  # noqa: E731
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "keep_checkpoint", keep_checkpoint)
+            train(replace(tiny_job(folder), judge=judge, keep=checkpoints.Keep(last=1, every_epochs=1)))
+        return {path.name: torch.load(path)["seen"] for path in sorted((folder / "checkpoints" / "kept").iterdir())}
+
+    expected = kept(tmp_path / "undisturbed")
+    assert list(expected) == ["best.pt", "epoch-1.pt", "epoch-2.pt"]
+    for dies_at in range(3):
+        folder = tmp_path / str(dies_at)
+        with pytest.raises(KeyboardInterrupt):
+            kept(folder, dies_at=dies_at)
+        assert kept(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "differing"),
+    [
+        ({}, "norms see other parts of them"),
+        (
+            {"mixup": 0.2, "design": replace(DESIGN, dropout=0.3)},
+            "norms see other parts of them and pictures are mixed with other ones and other units are dropped",
+        ),
+        ({"norms": "frozen"}, "sums round otherwise"),
+    ],
+)
+def test_p12_a_run_that_goes_on_in_another_number_of_processes_says_what_differs(
+    changes: dict[str, Any], differing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop_at(tmp_path, STEPS - 2, **changes)
+    newest = max((tmp_path / "checkpoints").iterdir())
+    state = torch.load(newest)
+    torch.save(state | {"stretches": 2 * state["stretches"]}, newest)
+    train(replace(tiny_job(tmp_path, **changes), title="training"))
+    assert f"1 instead of 2: the batches are the same; {differing}\n" in capsys.readouterr().err
 
 
 def test_a_training_without_a_run_leaves_nothing_behind(tmp_path: Path, undisturbed: Result) -> None:

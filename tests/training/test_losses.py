@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -311,6 +313,21 @@ def test_w13_first_sigmoid_loss_is_the_sum_of_the_binary_entropies() -> None:
     assert float(loss) == pytest.approx(9.505, abs=1e-3)
 
 
+@pytest.mark.parametrize("never", [0, 900_000])
+def test_w13_holds_for_a_million_labels(never: int) -> None:
+    """By Zipf's law, the rarest of a share of 7e-8; once nine in ten of them are never drawn."""
+    mass_V = torch.arange(1, 1_000_001, dtype=torch.float64).reciprocal()
+    mass_V[1_000_000 - never :] = 0
+    mass_V /= mass_V.sum()
+    share_V = 3 * mass_V
+    logits_V = prior_bias("softmax", mass_V, share_V).double()
+    entropy = -torch.xlogy(mass_V, mass_V).sum()
+    assert float(logits_V.logsumexp(0) - mass_V @ logits_V - entropy) == pytest.approx(0, abs=1e-3)
+    logits_V = prior_bias("sigmoid", mass_V, share_V).double()
+    entropies = -(torch.xlogy(share_V, share_V) + torch.xlogy(1 - share_V, 1 - share_V)).sum()
+    assert float(F.softplus(logits_V).sum() - share_V @ logits_V - entropies) == pytest.approx(0, abs=1e-3)
+
+
 @pytest.mark.parametrize("kind", HARD_LOSSES)
 def test_w13_first_hard_loss_is_that_of_the_laws_probabilities(kind: Loss) -> None:
     """The Zipf corpus, the papers' formulas in the probabilities."""
@@ -342,8 +359,8 @@ def test_w13_a_sampling_law_changes_the_entropy_with_it() -> None:
 
 
 def test_w13_labels_never_drawn_keep_a_finite_bias_below_all_others() -> None:
-    share_V = torch.tensor([0.0, 1e-5, 0.5, 0.49999])
-    for kind in LOSSES:
+    for kind, least in itertools.product(LOSSES, (1e-5, 1e-9)):
+        share_V = torch.tensor([0.0, least, 0.5, 0.5 - least], dtype=torch.float64)
         bias_V = prior_bias(kind, share_V, share_V)
         assert torch.isfinite(bias_V).all()
         assert int(bias_V.argmin()) == 0

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from tagwise.nets import build, find_design, list_models
+from tagwise.nets import build, find_design, freeze_norms, list_models
 from tagwise.nets.design import Design
+from tagwise.training.learner import Learner
+from tagwise.training.losses import truth_of
 from tagwise.training.optim import Lamb, build_optimiser, parameter_groups
-from tests.training.tiny import tiny_plan
+from tagwise.training.ranks import Ranks
+from tests.training.tiny import LABELS, tiny_net, tiny_plan
 
 FORMS = {
     replace(design, depths=tuple(min(depth, 2) for depth in design.depths))
@@ -129,6 +133,33 @@ def test_lamb_is_timms() -> None:
         step(theirs, peer, number)
         for got, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_lamb_learns_from_our_sum_over_labels_as_timms_defaults_do_from_its_mean() -> None:
+    """Epsilon and the length to clip to are no ratios: pictures of many sizes make some steps too long, some tiny."""
+    from timm.optim.lamb import Lamb as TimmsLamb
+
+    plan = tiny_plan(optimiser="lamb", loss="sigmoid", clip_norm=1.0, norms="frozen", weight_decay=0.02)
+    net = tiny_net(plan)
+    nn.init.constant_(net.fc.weight, 0.3)
+    peer = copy.deepcopy(net).train()
+    freeze_norms(peer)
+    learner = Learner(net.train(), plan, Ranks())
+    optimiser = TimmsLamb(parameter_groups(peer, plan), lr=0.01)
+    generator = torch.Generator().manual_seed(0)
+    lengths = []
+    for size in (1.0, 300.0, 1e-4, 30.0, 1e-4):
+        images_BCHW = size * torch.randn(8, 3, 16, 16, generator=generator)
+        classes = torch.randint(LABELS, (8,), generator=generator)
+        learner.step(images_BCHW, truth_of("sigmoid", classes, torch.arange(9)), 0.01)
+        optimiser.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(peer(images_BCHW), F.one_hot(classes, LABELS).float())
+        loss.backward()  # type: ignore[no-untyped-call]
+        lengths.append(float(nn.utils.get_total_norm([p.grad for p in peer.parameters() if p.grad is not None])))
+        optimiser.step()  # type: ignore[no-untyped-call]
+        for got, wanted in zip(net.parameters(), peer.parameters(), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
+    assert min(lengths) < 1 < max(lengths)
 
 
 def test_lamb_goes_on_from_its_state() -> None:

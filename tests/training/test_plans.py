@@ -21,7 +21,7 @@ from tests.training.tiny import VIEW, tiny_plan
     ("changes", "fault"),
     [
         ({"batch": 0}, "batch is 1 or more, not 0"),
-        ({"images": 7}, "images is at least one batch of 8, not 7"),
+        ({"images": 7}, "images is at least one batch of 8, not 7; give --batch at most 7, or more --images"),
         ({"rate_per_256": 0.0}, "rate_per_256 is above 0"),
         ({"rate_per_256": float("nan")}, "rate_per_256 is above 0, not nan"),
         ({"warmup_fraction": 1.0}, "warmup_fraction is 0 to below 1"),
@@ -121,8 +121,9 @@ def test_p1_wrong_settings_are_one_sentence_with_the_nearest_name(setting: str, 
 def test_what_says_which_training_it_is_cannot_be_set(name: str) -> None:
     """A run whose plan says another batch, law or seed than its flags would be a run nobody asked for."""
     for setting in (f"{name}=1", f" {name} = null"):
-        with pytest.raises(UsageError, match=f"--set cannot change {name}: "):
+        with pytest.raises(UsageError, match=f"--set cannot change {name}: ") as caught:
             with_settings(tiny_plan(), ["momentum=0.8", setting])
+        assert IDENTITY[name.split(".")[0]] in str(caught.value), "the flag is named"
 
 
 def test_what_says_which_training_it_is_are_settings_of_a_plan() -> None:
@@ -185,9 +186,7 @@ def test_some_settings_of_a_file_in_three_formats(name: str, tmp_path: Path) -> 
 def test_nested_settings_change_one_by_one() -> None:
     plan = merged(tiny_plan(), {"augment": {"flip": False}, "view": {"resize": 24}}, "plan.json")
     assert (plan.augment.flip, plan.augment.turn_degrees, plan.view.resize, plan.view.resolution) == (False, 10, 24, 16)
-    with pytest.raises(
-        UsageError, match=r"plan\.json does not fit: Expected `bool`, got `int` - at `\$\.augment\.flip`"
-    ):
+    with pytest.raises(UsageError, match=r"plan\.json does not fit: augment\.flip is true or false, not "):
         merged(tiny_plan(), {"augment": {"flip": 3}}, "plan.json")
     with pytest.raises(UsageError, match=r"plan\.json does not fit"):
         merged(tiny_plan(), {"augment": 3}, "plan.json")
@@ -200,9 +199,9 @@ def test_nested_settings_change_one_by_one() -> None:
         ("p.toml", "augment.flp = true", r"no setting 'augment\.flp' in .*p\.toml; the nearest .*augment\.flip"),
         ("p.yaml", "design: {dephts: [1]}", r"no setting 'design\.dephts' in .*p\.yaml; the nearest .*design\.depths"),
         ("p.json", '{"design": "resnext50_32x4"}', "no design 'resnext50_32x4'; the nearest .*resnext50_32x4d"),
-        ("p.json", '{"design": {"block": "basic"}}', "does not fit: Object missing required field `depths`"),
-        ("p.json", '{"seed": "1"}', "does not fit: seed: Expected `int`, got `str`"),
-        ("p.json", '{"law": 5}', "does not fit: law: "),
+        ("p.json", '{"design": {"block": "basic"}}', "does not fit: depths is missing"),
+        ("p.json", '{"seed": "1"}', 'does not fit: seed is a whole number, not "1"'),
+        ("p.json", '{"law": 5}', "does not fit: law is natural, sqrt or uniform, not 5"),
         ("p.json", "[]", "has to be a table of settings"),
         ("p.yaml", "[", "cannot be read: "),
         ("p.toml", "a", "cannot be read: "),

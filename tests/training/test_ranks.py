@@ -28,6 +28,7 @@ from tagwise.training.learner import Learner
 from tagwise.training.loop import train
 from tagwise.training.losses import Loss, truth_of
 from tagwise.training.ranks import Ranks, join_ranks
+from tagwise.training.runs import claim_run
 from tagwise.transfer import features
 from tagwise.transfer.features import right_answers
 from tests.training.tiny import (
@@ -130,6 +131,17 @@ def unlike_norms(ranks: Ranks) -> dict[str, Any]:
     }
 
 
+def missing(norms: str, ranks: Ranks = ALONE) -> dict[str, Any]:
+    """Weights after steps on four pictures of eight: the first process's; the others could read none of theirs."""
+    plan = tiny_plan(norms=norms, accumulate=2)
+    learner = Learner(tiny_net(plan), plan, ranks)
+    for _ in range(3):
+        batch = tiny_pictures().batch(np.arange(4 if ranks.first else 0))
+        images_BCHW = batch.images_BHWC.permute(0, 3, 1, 2).float() / 255
+        loss, _ = learner.step(images_BCHW, truth_of(plan.loss, batch.ids, batch.offsets), rate=0.1)
+    return {"loss": float(loss), **{name: tensor.tolist() for name, tensor in learner.net.named_parameters()}}
+
+
 def evaluated(ranks: Ranks = ALONE) -> dict[str, Any]:
     """Which of 23 numbered pictures this process scores, and what all of them are told."""
     numbered = np.random.default_rng(3).integers(0, 256, (23, 20, 20, 3), dtype=np.uint8)
@@ -161,11 +173,19 @@ def sharing(ranks: Ranks, folder: Path) -> dict[str, Any]:
         except UsageError as error:
             refusals.append(str(error))
     ranks.agree("the same", "corpus")
+    plans = tiny_plan(), tiny_plan(seed=ranks.rank, weight_decay=0.5 * ranks.rank)
+    for own, plan in zip((folder / f"of {ranks.rank}", folder / "never"), plans, strict=True):
+        try:
+            claim_run(own, plan, ranks)
+        except UsageError as error:
+            refusals.append(str(error))
+    ranks.agree(claim_run(folder / "claimed", tiny_plan(), ranks).folder.name, "folder")
     return {
         "place": (ranks.rank, ranks.world, ranks.first),
         "already_there": already_there,
         "refusals": refusals,
         "any": [ranks.any(flag) for flag in (False, ranks.rank == 1, True)],
+        "largest": ranks.largest(15 * ranks.rank, 7 - ranks.rank, False),
         "total": ranks.total(torch.tensor([1.0, float(ranks.rank)])).tolist(),
         "gathered": ranks.gathered(ranks.rank * 10),
     }
@@ -187,6 +207,7 @@ def everything(ranks: Ranks, folder: Path) -> dict[str, Any]:
         "sharing": sharing(ranks, folder),
         "evaluated": evaluated(ranks),
         "unlike norms": unlike_norms(ranks),
+        "missing": {norms: missing(norms, ranks) for norms in ("process", "synchronised")},
         "whole": trained(folder / "whole", ranks),
         "sigmoid": trained(folder / "sigmoid", ranks, loss="sigmoid"),
         "begun": trained(folder / "stopped", ranks, stop_at=STOPPED if ranks.rank == 1 else None),
@@ -217,13 +238,27 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return trained(tmp_path_factory.mktemp("alone"))
 
 
-def test_two_processes_share_agree_and_wait(two: list[dict[str, Any]]) -> None:
+def test_two_processes_share_agree_and_wait(two: list[dict[str, Any]], shared_folder: Path) -> None:
     first, second = (facts["sharing"] for facts in two)
     assert (first["place"], second["place"]) == ((0, 2, True), (1, 2, False))
     assert (first["already_there"], second["already_there"]) == (False, True)
     assert first["refusals"][0].startswith("Process 1 has another plan than process 0; give all of them one command")
     assert "Process 0 has another newest checkpoint than process 1" in second["refusals"][1]
-    for name, value in {"any": [False, True, True], "total": [2.0, 1.0], "gathered": [0, 10]}.items():
+    assert first["refusals"][2:] == [
+        f"Process 1 does not see {shared_folder / 'of 0'}, which process 0 writes; give all of them one -o, and have "
+        "it, the corpus and the label space on a file system that all machines see.",
+        "Process 1 has another plan than process 0 (seed: 0 -> 1; weight_decay: 0.0 -> 0.5); give all of them one "
+        "command, the same files and the same version.",
+    ]
+    assert second["refusals"][3] == first["refusals"][3]
+    assert not (shared_folder / "never").exists(), "it is said before anything is written"
+    assert [path.name for path in (shared_folder / "claimed").iterdir()] == ["plan.json"]
+    for name, value in {
+        "any": [False, True, True],
+        "largest": [15, 7, 0],
+        "total": [2.0, 1.0],
+        "gathered": [0, 10],
+    }.items():
         assert first[name] == second[name] == value
 
 
@@ -243,6 +278,17 @@ def test_all_processes_judge_the_first_ones_net(two: list[dict[str, Any]]) -> No
     assert first["model"] == second["model"] == first["own"]
     accuracies = [facts["whole"]["accuracies"] for facts in two]
     assert accuracies[0] == accuracies[1]
+
+
+@pytest.mark.parametrize("norms", ["process", "synchronised"])
+def test_a_process_without_a_readable_picture_goes_along(two: list[dict[str, Any]], norms: str) -> None:
+    """Half of the batch is gone, be it another process's or half of one's own."""
+    one, (first, second) = missing(norms), (facts["missing"][norms] for facts in two)
+    assert second.pop("loss") == 0
+    assert first.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-4)
+    assert first == second
+    for name, values in one.items():
+        np.testing.assert_allclose(first[name], values, rtol=1e-3, atol=1e-5)
 
 
 def test_what_is_held_out_is_noted_once_and_the_best_is_kept_at_two_processes(
@@ -347,7 +393,8 @@ def test_a_port_in_use_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in place.items():
             monkeypatch.setenv(name, value)
         with (
-            pytest.raises(TagwiseError, match=rf"cannot be met at 127.0.0.1:{port} .* if the port is in use"),
+            pytest.raises(TagwiseError, match=rf"cannot be met at 127.0.0.1:{port} .* if the port is in use") as caught,
             join_ranks("cpu"),
         ):
             pass
+    assert caught.value.exit_code == 2

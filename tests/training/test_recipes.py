@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tagwise.base.errors import UsageError
 from tagwise.base.settings import digest, from_plain, to_plain
 from tagwise.nets import find_design
+from tagwise.pixels.crops import CropReader
+from tagwise.pixels.place import Place
 from tagwise.training.plans import Plan
 from tagwise.training.recipes import RECIPES, find_recipe
 from tagwise.training.schedule import drops, learning_rate
@@ -44,6 +49,27 @@ FACTS: list[tuple[str, int, int, int, float, float, str]] = [
     ("wsl", 1_200_000, 100, 8064, 3.15, 1e-4, "weights"),
     ("wsl_one_machine", 3_500_000_000, 2, 256, 0.1, 1e-4, "weights"),
 ]
+
+SMALL, CROPPED, BICUBIC = (48, 54, "bilinear"), (224, 256, "bilinear"), (224, 256, "bicubic")
+PADDED = (32, 32, "bilinear", "packed")
+VIEWS: dict[str, tuple[int, int, str, str]] = {
+    # recipe: resolution, resize, its filter, feed
+    **dict.fromkeys(("small", "scratch", "finetune"), (*SMALL, "packed")),
+    **dict.fromkeys(("wsl", "wsl_one_machine", "wsl_finetune", "wsl_linear"), (*CROPPED, "files")),
+    "bit": (480, 512, "bilinear", "files"),
+    **dict.fromkeys(("he_cifar", "fb_cifar10", "fb_cifar100", "akamaster_cifar"), PADDED),
+    **dict.fromkeys(("resnext_cifar10", "resnext_cifar100", "resnext_cifar_paper"), PADDED),
+    **dict.fromkeys(("fb_imagenet", "resnext_imagenet", "resnext_imagenet_paper"), (*BICUBIC, "files")),
+    "senet": (*CROPPED, "packed"),
+    "senet_paper": (*CROPPED, "files"),
+    "resnest": (*CROPPED, "files"),
+    "resnest_pytorch": (*CROPPED, "files"),
+    "rsb_a1": (224, 236, "bicubic", "files"),
+    "rsb_a2": (224, 236, "bicubic", "files"),
+    "rsb_a3": (160, 168, "bicubic", "files"),
+    "torchvision_v1": (*CROPPED, "files"),
+    "torchvision_v2": (176, 182, "bilinear", "files"),
+}
 
 RATES: list[tuple[str, int, list[tuple[float, float]]]] = [
     # recipe, pictures, the rate in the middle of epochs that are numbered from 1
@@ -97,6 +123,38 @@ def test_m19_drops_are_at_the_first_picture_of_an_epoch() -> None:
     first = min(epoch for epoch in range(1, 301) if epoch / 300 > 0.49)
     second = min(epoch for epoch in range(1, 301) if epoch / 300 > 0.74)
     assert (first, second) == (148, 223)
+
+
+def test_what_each_recipe_sees_and_where_its_crops_come_from() -> None:
+    plans = {name: plan_of(name) for name in RECIPES}
+    views = {name: (plan.view.resolution, plan.view.resize, plan.view.interpolation) for name, plan in plans.items()}
+    assert {name: (*view, plans[name].feed) for name, view in views.items()} == VIEWS
+
+
+def test_two_are_judged_at_a_larger_size_than_they_trained_at() -> None:
+    """torchvision's ``--val-resize-size 232`` with its crop of 224; timm's A3 at 224 with a crop of 0.95."""
+    judged = {name: plan.judged_at for name in RECIPES if (plan := plan_of(name)).judged_at}
+    assert judged == {"rsb_a3": (224, 236), "torchvision_v2": (224, 232)}
+
+
+def test_m19_torchvisions_running_mean_follows_batch_and_length() -> None:
+    """Its ``train.py`` moves the mean every 32 steps by (1 - 0.99998) x batch x 32 / epochs."""
+    for batch, epochs in ((1024, 600), (256, 600), (256, 90)):
+        plan = plan_of("torchvision_v2", batch=batch, images=epochs * IMAGENET)
+        assert plan.ema is not None
+        assert 32 * (1 - plan.ema) == pytest.approx(2e-5 * batch * 32 / epochs, rel=1e-9)
+    assert plan_of("torchvision_v2", ema=0.5).ema == 0.5
+    assert plan_of("torchvision_v2", batch=1024, images=1024).ema is None, "there too the mean is the last weights"
+
+
+def test_bits_crops_of_a_photo_are_not_all_the_same(tmp_path: Path) -> None:
+    """No square is 88 % of a photo of 4 x 3: from one that is asked for squares the middle would come each time."""
+    levels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(levels).resize((400, 300)).save(tmp_path / "photo.png")
+    plan = plan_of("bit")
+    read = CropReader(augment=plan.augment, view=plan.view, seed=0)
+    crops = {read(Place(str(tmp_path / "photo.png")), number).tobytes() for number in range(20)}
+    assert len(crops) > 10
 
 
 def test_m19_he_counts_steps() -> None:
@@ -196,6 +254,9 @@ def test_what_mixes_smooths_and_varies() -> None:
         "torchvision_v2": 4,
     }
     assert {plan_of(name).augment.pad for name in RECIPES if "cifar" in name} == {4}
+    half = {name for name in told if plan_of(name).augment.policy_probability == 0.5}
+    assert half == {"resnest_pytorch", "rsb_a1", "rsb_a2", "rsb_a3"}
+    assert {name for name in RECIPES if plan_of(name).clip_norm == 1.0} == {"rsb_a1", "rsb_a2", "rsb_a3"}, "timm's LAMB"
 
 
 def test_what_a_recipe_says_of_the_net_holds_for_new_nets() -> None:

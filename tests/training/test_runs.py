@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.training.models import MODEL_FILE
-from tagwise.training.runs import PLAN_FILE, LogLine, open_run, read_run
+from tagwise.training.ranks import Ranks, T
+from tagwise.training.runs import PLAN_FILE, LogLine, claim_run, open_run, read_run
 from tests.training.tiny import DESIGN, tiny_plan
 
 
@@ -56,6 +58,37 @@ def test_p14_overwrite_begins_anew(tmp_path: Path) -> None:
     run = open_run(tmp_path, tiny_plan(seed=1), overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == [PLAN_FILE]
     assert (run.log(), run.finished, read_run(tmp_path).plan.seed) == ([], False, 1)
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"recompute": True}])
+def test_p14_a_run_goes_on_with_less_memory_and_says_so_unless_it_is_finished(
+    tmp_path: Path, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a GPU without memory is told to be given."""
+    open_run(tmp_path, tiny_plan()).append(line(8))
+    with pytest.raises(UsageError, match="run of another plan"):
+        open_run(tmp_path, tiny_plan(seed=1, **changes))
+    assert open_run(tmp_path, tiny_plan(**changes)).log() == [line(8)]
+    assert f"continued: but for {next(iter(changes))}: " in capsys.readouterr().err
+    assert read_run(tmp_path).plan == tiny_plan(**changes)
+    (tmp_path / MODEL_FILE).touch()
+    with pytest.raises(UsageError, match="run of another plan"):
+        open_run(tmp_path, tiny_plan())
+
+
+def test_shares_that_cannot_be_cut_into_slices_are_refused_before_the_folder_is_touched(tmp_path: Path) -> None:
+    plan = tiny_plan(batch=8, accumulate=4)
+    with pytest.raises(UsageError, match=r"The 2 pictures .* into 4 slices; give --set accumulate=2 at most"):
+        claim_run(tmp_path / "run", plan, Agreeing(world=4))
+    assert not (tmp_path / "run").exists()
+    assert claim_run(tmp_path / "run", plan, Agreeing()).plan == plan
+
+
+class Agreeing(Ranks):
+    """Processes that are not there, and agree."""
+
+    def gathered(self, value: T) -> list[T]:
+        return [value] * self.world
 
 
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:

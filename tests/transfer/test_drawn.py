@@ -12,7 +12,7 @@ import torch
 from bench.quickstart_seeds import LONG_EPOCHS
 from bench.record import RESULTS
 from bench.scratch_search import first_round, plan_of
-from tagwise.training.recipes import small_pretraining
+from tagwise.training.recipes.small import small_pretraining
 from tagwise.transfer.comparison import Arena
 from tagwise.transfer.drawn import EPOCHS, drawn_scratch
 from tagwise.transfer.opening import open_target

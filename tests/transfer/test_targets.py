@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.views import View
-from tagwise.transfer.opening import open_target
+from tagwise.pixels.place import Place
+from tagwise.transfer import targets
+from tagwise.transfer.opening import open_labelled, open_target
 from tagwise.transfer.targets import Part, Target, pack_part, stratified_folds
 from tests.transfer.conftest import Fill
 
@@ -313,8 +315,79 @@ def test_a_picture_that_lies_there_many_times_is_no_test_part_of_itself(tmp_path
     for kind in ("wren", "owl"):
         for number in range(1, 10):
             shutil.copy(tmp_path / kind / "000.png", tmp_path / kind / f"{number:03d}.png")
-    with pytest.raises(DataRefused, match="8 of 8 test pictures"):
+    with pytest.raises(
+        DataRefused, match="has 10 pictures, 1 where copies count once, and cannot give 40% of them to a t"
+    ):
         open_target(tmp_path, test_fraction=0.4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_stay_together_whichever_part_they_are_drawn_into(tmp_path: Path, fill: Fill, seed: int) -> None:
+    """Under any name and class."""
+    fill(tmp_path, wren=10, owl=10)
+    plain = open_target(tmp_path, test_fraction=0.2, holdout="2/class", seed=seed)
+    assert [len(part) for part in (plain.train, plain.validation, plain.open_test()) if part] == [12, 4, 4]
+    twice = [tmp_path / "wren" / "000.png", tmp_path / "wren" / "001.png", tmp_path / "owl" / "002.png"]
+    for number, path in enumerate(twice):
+        shutil.copy(path, path.with_name(f"9{number}.png"))
+    shutil.copy(tmp_path / "wren" / "005.png", tmp_path / "owl" / "99.png")
+    target = open_target(tmp_path, test_fraction=0.2, holdout="2/class", seed=seed)
+    assert target.validation is not None
+    parts = [set(part.contents) for part in (target.train, target.validation, target.open_test())]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 20, "no content is in two parts"
+    assert [len(np.unique(part.truth)) for part in (target.train, target.validation, target.open_test())] == [2, 2, 2]
+
+
+def test_a_file_is_read_once_for_all_the_parts_that_are_drawn(
+    tmp_path: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def content(place: Place) -> str:
+        read.append(Path(place.path))
+        return place.path
+
+    monkeypatch.setattr(targets, "_content", content)
+    target = open_target(fill(tmp_path, wren=5, owl=5), test_fraction=0.2, holdout="1/class")
+    assert target.train.digest != target.test_digest
+    assert sorted(read) == sorted(tmp_path.glob("*/*.png"))
+
+
+def test_a_broken_picture_in_a_part_that_we_drew_counts_among_all_that_it_was_drawn_from(
+    tmp_path: Path, fill: Fill, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of 40 is borne, though it is one of the 8 held out; three are not, nor is a part of nothing else."""
+    fill(tmp_path / "birds", wren=20, owl=20)
+
+    def held_out() -> Part:
+        part = open_target(tmp_path / "birds", holdout="0.2").validation
+        assert part is not None
+        return part
+
+    def damage(count: int) -> list[str]:
+        paths = [Path(place.path) for place in held_out().places[:count]]
+        for path in paths:
+            path.write_bytes(f"{path} is no picture".encode())
+        return [str(path) for path in paths]
+
+    broken = damage(1)
+    assert len(pack_part(held_out(), VIEW, tmp_path / "p").rows) == 7
+    assert f"{broken[0]} is left out" in capsys.readouterr().err
+    damage(3)
+    with pytest.raises(
+        DataRefused, match="3 of 8 pictures of the validation part cannot be read, above 5% of the 40 that"
+    ):
+        pack_part(held_out(), VIEW, tmp_path / "p")
+    alone = Part(name="validation", places=held_out().places[:1], truth=held_out().truth[:1], drawn_from=40)
+    with pytest.raises(DataRefused, match="1 of 1 pictures of the validation part cannot be read; mend or remove them"):
+        pack_part(alone, VIEW, tmp_path / "p")
+
+
+def test_a_slip_in_a_name_hears_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for opened in (open_target, open_labelled):
+        with pytest.raises(UsageError, match="no folder, table or name 'cifar1'; the nearest are cifar10, cifar100"):
+            opened(Path("cifar1"))
 
 
 def test_one_copy_in_a_hundred_is_said_and_two_are_refused(

@@ -150,6 +150,7 @@ def test_pictures_that_went_after_gathering_are_not_trained_on_as_black(
     pretrain = ("pretrain", tmp_path / "corpus", "--labels", tmp_path / "space.json", "-o", tmp_path / "run")
     done = here(*pretrain, "--images", "64", *SMALL)
     one_sentence(done, 3, "1 of 20 pictures", "can no longer be read", "3.png", "gather it again with --overwrite")
+    assert "learning rate" not in done.err, "a run that cannot be is not announced"
 
 
 # ---------------------------------------------------------------- sources
@@ -459,6 +460,9 @@ def test_p1_wrong_names_hear_the_nearest(road: Road, here: Here, tmp_path: Path)
 
 def test_folders_and_files_of_another_kind_are_told(road: Road, here: Here, tmp_path: Path) -> None:
     (tmp_path / "damaged.safetensors").write_bytes(b"\0" * 100)
+    (tmp_path / "photos.csv").write_text("picture,tags\na.png,x\n", "utf-8")
+    tabled = here("train", road / "target", "--from", tmp_path / "photos.csv", "-o", tmp_path / "run")
+    one_sentence(tabled, 2, "photos.csv is no file of weights, such as .safetensors")
     out = ("-o", tmp_path / "out.html")
     one_sentence(here("report", road / "target", *out), 2, "is no finished run and no comparison")
     one_sentence(here("report", tmp_path / "nothing", *out), 2, "is no finished run and no comparison")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,11 +17,12 @@ from tagwise.base.settings import to_plain
 from tagwise.base.views import View
 from tagwise.corpus.drawn import files as drawn
 from tagwise.nets import find_design
+from tagwise.training.loading import load
 from tagwise.training.models import ModelFacts
 from tagwise.training.plans import Plan
 from tagwise.training.recipes import RECIPES
 from tagwise.verbs.planning import PlanFlags, make_plan
-from tests.verbs.road import Done
+from tests.verbs.road import DESIGN, Done
 
 Here = Callable[..., Done]
 VIEW = View(resolution=64, resize=72, mean=(0.5, 0.5, 0.5))
@@ -51,6 +53,21 @@ def test_the_model_to_begin_from_brings_its_design_and_view() -> None:
     assert (plan.design, plan.view, plan.start) == (START.facts.design, VIEW, "abc")
     smaller = plan_of("bit", START, resolution=32).view
     assert (smaller.resolution, smaller.resize, smaller.mean) == (32, 36, VIEW.mean)
+
+
+def test_a_recipe_says_where_its_own_view_is_judged_and_no_other(tmp_path: Path) -> None:
+    """What a model, a file or a flag says of the view holds for training and judging."""
+    larger = plan_of("rsb_a3")
+    assert (larger.view.resolution, larger.judged_view.resolution, larger.judged_view.resize) == (160, 224, 236)
+    assert larger.judged_view.interpolation == larger.view.interpolation == "bicubic"
+    smaller = written(tmp_path, view={"resolution": 96, "resize": 96})
+    for plan in (plan_of("rsb_a3", START), plan_of("rsb_a3", plan=smaller), plan_of("rsb_a3", resolution=96)):
+        assert plan.judged_view == plan.view
+    told = plan_of("rsb_a3", START, set_=["judged_at=[128, 140]"])
+    assert (told.judged_view.resolution, told.judged_view.resize, told.judged_view.mean) == (128, 140, VIEW.mean)
+    assert plan_of("scratch", pictures=3000, plan=written(tmp_path, **to_plain(larger))).judged_at == (224, 236)
+    with pytest.raises(UsageError, match="cannot crop 224 pixels out of resize=200"):
+        plan_of("rsb_a3", set_=["judged_at=[224, 200]"])
 
 
 def test_pictures_that_are_padded_are_seen_whole_at_any_resolution() -> None:
@@ -93,9 +110,25 @@ def test_a_file_of_another_training_is_refused(
         plan_of("scratch", start, plan=written(tmp_path, **settings))
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains_on_sixty_pictures_in_a_batch_of_them(
+    recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own batch is cut to what there is, which is said, and the rate follows."""
+    small, large = (plan_of(recipe, START, pictures=pictures) for pictures in (60, 1_000_000))
+    assert small.batch == min(large.batch, 60)
+    assert small.rate_per_256 == large.rate_per_256
+    said = f"The recipe's batch of {large.batch:,} is cut to the 60 pictures here, and the rate follows."
+    assert (said in capsys.readouterr().err) is (large.batch > 60)
+    assert plan_of(recipe, START, pictures=60, batch=20).batch == 20
+
+
 def test_a_frozen_net_has_to_be_given() -> None:
     with pytest.raises(UsageError, match=r"stem\+4 is to stay as it was learnt; give the model with --from"):
         plan_of("wsl_linear")
+    with pytest.raises(UsageError, match="what norms know is to stay as it was learnt; give the model with --from"):
+        plan_of(set_=["norms=frozen"])
+    assert plan_of("finetune", START, set_=["norms=frozen"]).norms == "frozen"
     assert plan_of("wsl_linear", START).freeze == "stem+3"
 
 
@@ -116,6 +149,7 @@ def test_p15_a_dry_run_by_a_papers_recipe(target: Path, here: Here, tmp_path: Pa
     told = facts(here("train", target, "-o", tmp_path / "run", "--device", "cpu", *arguments))
     assert "14,999,936" in told["pictures seen"]
     assert "117,187 steps of 128" in told["pictures seen"]
+    assert "epochs" not in told["pictures seen"], "of which pictures, is not known here"
     assert told["learning rate"].strip() == (
         "0.1 = 0.2 per 256 x 128 / 256; x 0.1 2 times, after 7,350,000, 11,100,000 pictures"
     )
@@ -123,6 +157,19 @@ def test_p15_a_dry_run_by_a_papers_recipe(target: Path, here: Here, tmp_path: Pa
     assert "of 16 pictures, in each of 8 processes" in told["memory"]
     assert told["time"].strip() == "4 h 10 min at 1,000 pictures/s, as given"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_net_is_judged_scored_and_used_in_the_view_that_the_plan_says(
+    target: Path, here: Here, tmp_path: Path
+) -> None:
+    """Ten pictures held out, ten of the test; torchvision trained at 176 pixels what it measures at 224."""
+    flags = ("--design", DESIGN, "--resolution", "16", "--images", "32", "--holdout", "1/class", "--device", "cpu")
+    done = here("train", target, "-o", tmp_path, *flags, "--set", "judged_at=[24, 28]", "precision=float32")
+    assert done.code == 0, done.err
+    view = load(tmp_path).facts.view
+    assert (view.resolution, view.resize) == (24, 28)
+    shapes = sorted(np.load(path, mmap_mode="r").shape[:2] for path in (tmp_path / "pixels").rglob("*.npy"))
+    assert shapes == [(10, 28), (10, 28), (30, 18)]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +185,15 @@ def test_p15_a_dry_run_by_a_papers_recipe(target: Path, here: Here, tmp_path: Pa
             ("--recipe", "fb_cifar10", "--batch", "128"),
             "A batch of 128 is larger than the 40 pictures that there are; give --batch at most",
         ),
+        (("--batch", "128", "--dry-run"), "A batch of 128 is larger than the 40 pictures that there are"),
+        (("--batch", "64", "--images", "50"), "A batch of 64 is larger than the 40 pictures that there are"),
+        (
+            ("--batch", "32", "--images", "20"),
+            "images is at least one batch of 32, not 20; give --batch at most 20, or more --images.",
+        ),
+        (("--recipe", ""), "There is no recipe ''"),
+        (("--keep-every", "-1"), "--keep-every is 1 or more, not -1."),
+        (("--set", "batch=30"), "--set cannot change batch: give --batch."),
         (("--recipe", "wsl_linear"), "stem+4 is to stay as it was learnt; give the model with --from."),
         (("--plan", "gone.toml"), "There is no file gone.toml."),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tagwise.pages.page import Chart, Table
+from tagwise.verbs.report import report
 from tagwise.verbs.run_curves import run_blocks
 
 SPEEDS = (100.0, 50.0)
@@ -23,7 +24,9 @@ def run(folder: Path, *, feed: str = "packed", held_out: tuple[float, ...] = ())
         {"seen": 200, "excess_loss": 1.0, "rate": 0.1, "images_per_second": SPEEDS[1], "waiting_fraction": 0.5},
     ]
     files: dict[str, list[Any]] = {
-        "plan.json": [{"task": "train", "law": "natural", "images": 200, "batch": 10, "feed": feed}],
+        "plan.json": [
+            {"task": "train", "law": "natural", "images": 200, "batch": 10, "feed": feed, "seed": 0, "data": "abc"}
+        ],
         "scores.json": [{"loss": 1.5}],
         "log.jsonl": lines,
     }
@@ -76,6 +79,29 @@ def test_pace_and_waiting_are_means_over_time_and_not_over_lines(tmp_path: Path)
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert (row["pictures/s"], row["waiting"]) == (f"{200 / 3:.0f}", f"{100 * 1.25 / 3:.1f}%")
     assert (row["last loss"], row["pictures seen"]) == ("1.500", 200)
+    assert "test accuracy" not in row
+
+
+def test_the_accuracy_of_each_run_stands_in_the_table_with_its_interval(tmp_path: Path) -> None:
+    tested, other = run(tmp_path / "tested"), run(tmp_path / "other")
+    scores = {"loss": 1.5, "accuracy": 0.75, "low": 0.5, "high": 0.9}
+    (tested / "scores.json").write_text(json.dumps(scores), "utf-8")
+    table = run_blocks([tested, other], "Loss.")[-1]
+    assert isinstance(table, Table)
+    columns = [list(table.columns).index(name) for name in ("run", "test accuracy", "95 % interval")]
+    told = [[row[column] for column in columns] for row in table.rows]
+    assert told == [["tested", "75.0%", "50.0% to 90.0%"], ["other", None, None]]
+
+
+def test_what_was_held_out_is_told_where_it_was_measured_and_nowhere_else(tmp_path: Path) -> None:
+    judged = charts(run(tmp_path / "judged", held_out=(0.25, 0.5, 0.75)))["held-out accuracy"]
+    assert judged.table.rows == [[100, "25.0%"], [200, "50.0%"], [300, "75.0%"]]
+
+
+def test_a_report_on_trainings_alone_has_no_word_of_tags(tmp_path: Path) -> None:
+    page = report([run(tmp_path / "a")], out=tmp_path / "a.html").page.read_text("utf-8")
+    assert "<h1>How the training went</h1>" in page
+    assert "tags" not in page.partition("<body")[2]
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])

@@ -41,6 +41,8 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
     temporary = Path(handle.name)
     try:
         with handle:
+            with suppress(OSError):  # some network file systems know no locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -52,6 +54,14 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes what killed processes left half-written in a folder that others may be writing into."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with suppress(OSError), leftover.open("rb") as handle:  # held by whoever still writes it
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 def settle(temporary: Path, path: Path) -> None:

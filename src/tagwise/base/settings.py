@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
+import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tagwise.base.errors import UsageError, unknown
+from tagwise.base.errors import UsageError, nearest, unknown
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ def from_plain(kind: type[T], plain: Any, where: str) -> T:
     try:
         return msgspec.convert(plain, type=kind, strict=True)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{where} does not fit: {error}.") from error
+        raise UsageError(f"{where} does not fit: {_fault(kind, plain, error)}.") from error
 
 
 def part_from_plain(kind: type, plain: Any, where: str) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def part_from_plain(kind: type, plain: Any, where: str) -> dict[str, Any]:
             try:
                 part[name] = msgspec.convert(value, type=hints[name], strict=True)
             except msgspec.ValidationError as error:
-                raise UsageError(f"{where} does not fit: {name}: {error}.") from error
+                raise UsageError(f"{where} does not fit: {_fault(hints[name], value, error, name)}.") from error
     return part
 
 
@@ -117,7 +119,7 @@ def _difference(old: Any, new: Any, path: str) -> typing.Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=str)  # YAML knows dates
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -131,3 +133,59 @@ def _refuse_unknown_keys(kind: Any, plain: Any, where: str, path: str) -> None:
             raise unknown("setting", f"{path}{key}", [path + name for name in names], where)
         for option in typing.get_args(hints[key]) or (hints[key],):
             _refuse_unknown_keys(option, value, where, f"{path}{key}.")
+
+
+_WORDS = {float: "a number such as 0.0005", int: "a whole number", bool: "true or false", str: "text"}
+_SAMPLES = {float: 0.5, int: 2, bool: True, str: "text"}
+
+
+def _fault(kind: Any, plain: Any, error: Exception, name: str = "") -> str:
+    """What is wrong, in words for people who do not know msgspec; it only tells the place."""
+    fault, _, place = str(error).rstrip("`").partition(" - at `$")
+    name = (name + place).lstrip(".")
+    if missing := re.search(r"missing required field `(\w+)", fault):
+        return f"{name}.{missing[1]} is missing".lstrip(".")
+    if "..." in place or "at `key`" in fault:  # msgspec does not say which entry of a mapping
+        return f"{name}: {fault.replace('`', '')}".lstrip(": ")
+    if not name:
+        return "it has to be a table of settings"
+    for step in re.findall(r"\w+", place):
+        kind, plain = _member(kind, step), plain[int(step) if isinstance(plain, list | tuple) else step]
+    literals = [str(value) for option in _options(kind) for value in typing.get_args(option) if _is_literal(option)]
+    near = nearest(str(plain), literals, most=1)
+    return f"{name} is {_wanted(kind, name)}, not {_short(plain)}{f'; the nearest is {near[0]}' if near else ''}"
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+
+
+def _is_literal(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Literal
+
+
+def _member(hint: Any, step: str) -> Any:
+    """The type of a dataclass' field or a list's item."""
+    option = next(option for option in _options(hint) if option is not type(None))
+    if dataclasses.is_dataclass(option):
+        return typing.get_type_hints(option)[step]
+    items = typing.get_args(option)
+    return items[0] if len(items) == 1 or items[-1] is Ellipsis else items[int(step)]
+
+
+def _wanted(hint: Any, name: str) -> str:
+    """What belongs into a setting."""
+    words = []
+    for option in _options(hint):
+        items = typing.get_args(option)
+        if _is_literal(option):
+            *others, last = map(str, items)
+            words.append(f"{', '.join(others)} or {last}" if others else last)
+        elif dataclasses.is_dataclass(option):
+            words.append(f"a group of settings such as {name}.{dataclasses.fields(option)[0].name}")
+        elif items:
+            sample = [_SAMPLES.get(item) for item in (items[:1] * 2 if items[-1] is Ellipsis else items)]
+            words.append("a list" if None in sample else f"a list such as {json.dumps(sample)}")
+        else:
+            words.append(_WORDS.get(option, "null"))
+    return " or ".join(words)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tagwise.base.errors import DataRefused
-from tagwise.base.files import open_atomically, read_json, write_json
+from tagwise.base.files import open_atomically, read_json, remove_abandoned, write_json
 from tagwise.base.progress import progress
 from tagwise.base.settings import digest as settings_digest
 from tagwise.corpus.pool import map_in_order
@@ -61,6 +61,7 @@ def pack(pictures: Sequence[Place], view: View, folder: Path, *, workers: int | 
     name = f"pixels-{_digest(pictures, view)}"
     array, facts = folder / f"{name}.npy", folder / f"{name}.json"
     if not (array.is_file() and facts.is_file()):
+        remove_abandoned(folder)
         refused = _write(pictures, view, array, workers)
         write_json(facts, {"pictures": len(pictures), "refused": refused})
     reasons = {int(position): str(reason) for position, reason in read_json(facts)["refused"].items()}

@@ -149,7 +149,8 @@ class SplitAttention(nn.Module):
         """Scores [B, K*R*C/K, 1, 1] to weights [B, R, C, 1, 1]."""
         if self.radix == 1:
             return scores.sigmoid().unsqueeze(1)
-        by_group = scores.view(scores.shape[0], self.cardinality, self.radix, -1)
+        channels = scores.shape[1] // (self.cardinality * self.radix)
+        by_group = scores.view(scores.shape[0], self.cardinality, self.radix, channels)
         return by_group.transpose(1, 2).softmax(1).flatten(2)[..., None, None]
 
 

@@ -118,6 +118,16 @@ def freeze(net: Backbone, parts: str) -> None:
             module.requires_grad_(requires_grad=False)
 
 
+def freeze_norms(net: nn.Module) -> None:
+    """Leaves the norms the statistics that they have; scales and shifts go on learning, but for those of ``freeze``.
+
+    In place, before the optimiser is made. A picture's loss no longer depends on the others of its batch.
+    """
+    for name, module in list(net.named_modules()):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, FrozenNorm):
+            net.set_submodule(name, _frozen(module))
+
+
 def synchronise_norms(net: nn.Module) -> None:
     """Lets the norms see the batches of all processes, but for frozen ones.
 

@@ -28,6 +28,8 @@ BANDS = ("head", "middle", "tail")
 
 _CLASSES_DRAWN = 30
 _CURVE_ROWS = 10
+_POINTS_TOLD = 200
+"""Up to so many points of a curve stand in its table as they were measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,15 +267,25 @@ def _law_table(
 
 
 def _curve_table(points: Mapping[str, tuple[Floats, Floats]], fractions: bool) -> Table:
-    last = max((seen[-1] for seen, _ in points.values()), default=0.0)
-    edges = np.linspace(0, last, _CURVE_ROWS + 1)
-    rows: list[list[Cell]] = []
-    for start, stop in pairwise(edges):
-        means = [_mean_between(seen, values, start, stop) for seen, values in points.values()]
-        shown = [percent(mean) if fractions and mean is not None else mean for mean in means]
-        rows.append([round(stop), *shown])
-    columns = ("pictures seen, mean since the row before", *points)
-    return Table(columns=columns, rows=rows, numeric=columns[1:])
+    """Each point that was measured; of many, means of stretches."""
+    places = np.unique(np.concatenate([seen for seen, _ in points.values()] or [np.empty(0)]))
+    found: list[tuple[float, list[float | None]]]
+    if len(places) <= _POINTS_TOLD:
+        first = "pictures seen"
+        measured = [dict(zip(seen.tolist(), values.tolist(), strict=True)) for seen, values in points.values()]
+        found = [(place, [curve.get(place) for curve in measured]) for place in places.tolist()]
+    else:
+        first = "pictures seen, mean since the row before"
+        edges = np.linspace(0, places[-1], _CURVE_ROWS + 1).tolist()
+        found = [
+            (stop, [_mean_between(seen, values, start, stop) for seen, values in points.values()])
+            for start, stop in pairwise(edges)
+        ]
+    rows: list[list[Cell]] = [
+        [round(place), *(percent(value) if fractions and value is not None else value for value in values)]
+        for place, values in found
+    ]
+    return Table(columns=(first, *points), rows=rows, numeric=tuple(points))
 
 
 def _mean_between(seen: Floats, values: Floats, start: float, stop: float) -> float | None:

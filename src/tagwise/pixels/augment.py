@@ -58,6 +58,8 @@ class Augment:
     """Cubuk et al. 2020, Cubuk et al. 2019 (the policies found on ImageNet), Mueller and Hutter 2021 (wide)."""
     policy_ops: int = 2
     """RandAugment's operations, one after the other."""
+    policy_probability: float = 1.0
+    """With which each of RandAugment's operations is done; timm's and the ResNeSt authors' is 0.5."""
     policy_magnitude: int = 9
     """Of RandAugment's operations, 0 to 30; what timm calls 7 is 21 here."""
     policy_std: float = 0.0
@@ -71,7 +73,7 @@ class Augment:
 
     def __post_init__(self) -> None:
         area, aspect = self.smallest_area_fraction, self.aspect
-        told = (self.policy_ops, self.policy_magnitude, self.policy_std) != (2, 9, 0.0)
+        told = (self.policy_ops, self.policy_probability, self.policy_magnitude, self.policy_std) != (2, 1.0, 9, 0.0)
         for need, given, met in (
             ("smallest_area_fraction above 0 and at most 1", area, 0 < area <= 1),
             ("aspect of at least 1", aspect, aspect >= 1),
@@ -79,6 +81,7 @@ class Augment:
             ("pad of 0 or more", self.pad, self.pad >= 0),
             ("smallest_area_fraction=1 and aspect=1 beside pad", (area, aspect), not self.pad or area == aspect == 1),
             ("policy_ops of at least 1", self.policy_ops, self.policy_ops >= 1),
+            ("policy_probability above 0 and at most 1", self.policy_probability, 0 < self.policy_probability <= 1),
             ("policy_magnitude from 0 to 30", self.policy_magnitude, 0 <= self.policy_magnitude <= _MOST_MAGNITUDE),
             ("policy_std of 0 or more", self.policy_std, 0 <= self.policy_std < math.inf),
             ("policy=randaugment for its settings", self.policy, self.policy == "randaugment" or not told),
@@ -277,6 +280,8 @@ def _policy(augment: Augment) -> list[_Change]:
     single = [v2.RandAugment(1, magnitude, len(magnitudes), interpolation=bilinear) for magnitude in magnitudes]
 
     def operate(picture_CHW: Tensor) -> Tensor:
+        if augment.policy_probability < 1 and float(torch.rand(())) >= augment.policy_probability:
+            return picture_CHW
         magnitude = augment.policy_magnitude
         if augment.policy_std:
             drawn = magnitude + augment.policy_std * float(torch.randn(()))

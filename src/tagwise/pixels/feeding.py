@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,8 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_work, args=(theirs, self.room, self.row, pictures.read), daemon=True
         )
-        self.process.start()
+        with _deaf():
+            self.process.start()
         theirs.close()
         self.tasks: deque[_Task] = deque()
         self.last_sign = time.monotonic()
@@ -227,6 +229,20 @@ class _Staff:
         self._workers[self._workers.index(worker)] = _Worker(self._pictures, self._most)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started here hears no SIGINT or SIGTERM from its first instant on.
+
+    torchrun, schedulers and terminals send them to whole groups of processes; what they mean the training decides.
+    """
+    resource_tracker.ensure_running()  # which the first start would do, and let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _cause(code: int | None) -> str:
     if code == -9:
         return "killed, as the system does when memory runs out"
@@ -236,7 +252,6 @@ def _cause(code: int | None) -> str:
 def _work(connection: Connection, room: Tensor, row: Any, read: Reader) -> None:
     """A worker's life: batches in, squares into the shared room, in turn; ends when nobody asks any more."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training decides what an interruption means
     slot = 0
     while True:
         try:

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tagwise.base.errors import TagwiseError
-from tagwise.nets import synchronise_norms
+from tagwise.nets import freeze_norms, synchronise_norms
 from tagwise.nets.grammar import ResidualNet
 from tagwise.training.losses import LossSettings, LossValue, Truth, chunked_tag_loss, tag_loss, truth_of
 from tagwise.training.optim import build_optimiser
@@ -47,6 +46,8 @@ class Learner:
         net.to(memory_format=memory_format)
         if plan.norms == "synchronised":
             synchronise_norms(net)
+        elif plan.norms == "frozen":
+            freeze_norms(net)
         net.set_grad_checkpointing(plan.recompute)
         self._plan, self._ranks = plan, ranks
         self._judged: nn.Module = _Judged(net, plan, weights_V)
@@ -55,6 +56,9 @@ class Learner:
         if ranks.world > 1:
             self._judged = DistributedDataParallel(self._judged)
         self._optimiser = build_optimiser(net, plan)
+        # timm's LAMB learns from the mean over the labels; its epsilon and the length it clips to are told for that.
+        summed = plan.optimiser == "lamb" and plan.loss != "softmax"
+        self._loss_scale = 1 / net.num_classes if summed else 1.0
         device = next(net.parameters()).device
         self._scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "float16")
         self._mean = {name: tensor.clone() for name, tensor in net.state_dict().items()} if plan.ema else None
@@ -68,22 +72,12 @@ class Learner:
             rate: Learning rate.
 
         Returns:
-            Mean loss of the part, and the least that any net could reach on it.
-
-        Raises:
-            TagwiseError: The GPU has no more memory.
+            Mean loss of the part, and the least that any net could reach on it; 0 of a part without pictures.
         """
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
-        try:
-            loss, floor = self._backward(images_BCHW, truth)
-        except torch.OutOfMemoryError as error:
-            raise TagwiseError(
-                f"The GPU has no memory left for {truth.batch} pictures at a time; give "
-                f"--set accumulate={2 * self._plan.accumulate}, which learns from the same batches in smaller slices, "
-                "or --set recompute=true."
-            ) from error
+        loss, floor = self._backward(images_BCHW, truth)
         if self._plan.clip_norm is not None:
             self._scaler.unscale_(self._optimiser)
             nn.utils.clip_grad_norm_(self.net.parameters(), self._plan.clip_norm)
@@ -108,7 +102,8 @@ class Learner:
         self.net.load_state_dict(state["net"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scaler.load_state_dict(state["scaler"])
-        self._mean = state["mean"]
+        for name, tensor in (self._mean or {}).items():
+            tensor.copy_(state["mean"][name])
 
     def result(self) -> dict[str, Tensor]:
         """The state dict that becomes the model: the weights, or their running mean where the plan has one."""
@@ -123,8 +118,9 @@ class Learner:
 
     @property
     def finite(self) -> bool:
-        """Whether all weights are numbers."""
-        return all(bool(parameter.isfinite().all()) for parameter in self.net.parameters())
+        """Whether all weights are numbers, and float16's gradients too: with those that are none no step is taken."""
+        # The scale begins at 65,536 and is halved whenever a gradient is no number.
+        return self._scaler.get_scale() >= 1 and all(bool(weight.isfinite().all()) for weight in self.net.parameters())
 
     def _settle_buckets(self) -> None:
         """A step on blank pictures, of which ``restore`` leaves nothing.
@@ -149,10 +145,10 @@ class Learner:
             with self._silent(number < len(slices)):
                 loss, floor = self._judged(part_BCHW, own)
                 # Pictures that could not be read leave their part of the batch empty.
-                self._scaler.scale(loss * (len(part_BCHW) / share)).backward()
+                self._scaler.scale(loss * (self._loss_scale * len(part_BCHW) / share)).backward()
             sums += torch.stack([loss.detach(), floor]) * len(part_BCHW)
             first += len(part_BCHW)
-        mean = sums / truth.batch
+        mean = sums / max(truth.batch, 1)
         return mean[0], mean[1]
 
     def _silent(self, more: bool) -> AbstractContextManager[None]:
@@ -186,6 +182,9 @@ class _Judged(nn.Module):
     def forward(self, images_BCHW: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
         device = images_BCHW.device.type
         with torch.autocast(device, self._dtype, enabled=self._dtype != torch.float32):
+            if not truth.batch:  # none could be read; other processes wait for its norms and gradients all the same
+                nothing = self.net(images_BCHW).float().sum()
+                return nothing, nothing.detach()
             if self.net.num_classes > CHUNKED_LABELS:
                 features_BD = F.dropout(self.net.embed(images_BCHW), self.net.design.dropout, self.training)
                 value: LossValue = chunked_tag_loss(self._settings, features_BD, self.net.fc, truth)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from torch import Tensor
 from tagwise.base.errors import TagwiseError, UsageError, unknown
 from tagwise.base.files import sha256_of_file
 from tagwise.base.progress import printable, say
+from tagwise.base.settings import from_plain
 from tagwise.base.views import View
 from tagwise.nets.backbone import DEFAULT_VIEW
 from tagwise.nets.create import create_model
@@ -22,6 +25,7 @@ from tagwise.nets.grammar import ResidualNet, build, new_classifier
 from tagwise.nets.label_sets import class_names
 from tagwise.nets.layouts import guess_design, read_state, to_canonical
 from tagwise.nets.weights import WEIGHTS, Weights, find_weights, say_licence, say_terms, weights_of
+from tagwise.training.checkpoints import read_checkpoint
 from tagwise.training.models import MODEL_FILE, Model, ModelFacts, holds_model, in_dtype, read_model
 
 _PATH = re.compile(r".*[/\\].*|.*\.(safetensors|t7|pth|pt|th|tar|bin|params)")
@@ -44,6 +48,8 @@ def load(
     is shown pictures as nets of its design usually are, which is said. Terms that forbid commercial use
     are said once, also of what was trained from such weights.
 
+    A checkpoint of a run is the model that it would become, with what the run knows of it.
+
     Args:
         thing: The folder of a run, a file, or the name of published weights (``resnext101_32x8d_wsl``).
         design: What the net is, for a file of others whose tensors leave it open; of all else it is checked.
@@ -64,7 +70,8 @@ def load(
         raise UsageError(f"{path} holds no {MODEL_FILE}; give the folder of a finished run.")
     if num_classes is not None and num_classes < 1:
         raise UsageError(f"num_classes is 1 or more, not {num_classes}; the backbone alone is in the net too.")
-    if path.is_file() and not holds_model(path):
+    of_run = _of_checkpoint(path, dtype) if path.is_file() else None
+    if path.is_file() and of_run is None and not holds_model(path):
         return _of_others(path, design, classes, num_classes, dtype)
     row = None if path.is_dir() or path.is_file() else _row(str(thing))
     if classes is not None:
@@ -80,10 +87,30 @@ def load(
     if path.is_dir():
         model = read_model(path / MODEL_FILE, path.resolve().name, dtype)
     else:
-        model = read_model(path, path.stem, dtype)
+        model = of_run or read_model(path, path.stem, dtype)
     _refuse_other_design(thing, model.facts.design, design)
     say_licence(next(iter(model.facts.lineage), model.name), model.facts.licence)
     return model
+
+
+def _of_checkpoint(path: Path, dtype: torch.dtype | None) -> Model | None:
+    """What a run had come to; None where the file is no checkpoint."""
+    state = read_checkpoint(path)
+    if state is None:
+        return None
+    facts = from_plain(ModelFacts, json.loads(state["facts"]), str(path))
+    seen = state["seen"]
+    lineage = (*facts.lineage[:-1], f"{facts.lineage[-1]}, taken after {seen:,}")
+    with torch.device("meta"):
+        net = build(facts.design, num_classes=len(facts.outputs))
+    tensors = state["net"] if state["mean"] is None else state["mean"]
+    net.load_state_dict({name: in_dtype(tensor, dtype) for name, tensor in tensors.items()}, assign=True)
+    return Model(
+        net=net.eval(),
+        facts=dataclasses.replace(facts, images=seen, lineage=lineage),
+        name=path.stem,
+        digest=sha256_of_file(path)[:16],
+    )
 
 
 def _row(name: str) -> Weights:

@@ -7,7 +7,7 @@ anywhere goes on as if it never had been, on as many processes as there are now.
 
 from __future__ import annotations
 
-import math
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from tagwise.base import rng
-from tagwise.base.errors import Diverged, Interrupted
+from tagwise.base.errors import Diverged, Interrupted, TagwiseError
 from tagwise.base.progress import Ticker, printable, progress, say
+from tagwise.base.settings import to_plain
 from tagwise.nets.design import Design
 from tagwise.nets.dropblock import set_drop_block
 from tagwise.nets.grammar import ResidualNet
@@ -31,6 +32,7 @@ from tagwise.tags.epoch import EpochIndex, positions_of
 from tagwise.training.checkpoints import Keep, keep_checkpoint, newest_checkpoint, save_checkpoint
 from tagwise.training.learner import Learner
 from tagwise.training.losses import Truth, mixed_truth, truth_of
+from tagwise.training.models import ModelFacts
 from tagwise.training.plans import Plan
 from tagwise.training.ranks import Ranks
 from tagwise.training.runs import HeldOutLine, LogLine, Run
@@ -41,6 +43,9 @@ from tagwise.training.stretch import Stretch
 
 CHECKPOINT_SECONDS = 300
 """A long epoch is saved on its way at least so often."""
+
+CHECK_SECONDS = 60
+"""Weights are looked at at least so often, beside each log line and checkpoint: a sick run costs no more."""
 
 LOG_LINES = 100
 """About so many lines a run's log has."""
@@ -70,6 +75,8 @@ class Job:
     judge: Callable[[ResidualNet], float] | None = None
     """Accuracy on pictures that were held out, asked after each epoch in all processes, which have to agree."""
     keep: Keep = field(default_factory=Keep)
+    facts: ModelFacts | None = None
+    """What is to be known of the net by whoever goes on from a checkpoint of it."""
     run: Run | None = None
     """Where log and checkpoints go; None for a short training whose model alone is wanted."""
     title: str | None = "training"
@@ -88,7 +95,25 @@ def train(job: Job) -> Tensor:
         DataRefused: Too many pictures can no longer be read.
         TagwiseError: Memory is short, or processes that read pictures die again and again.
     """
-    return _Training(job).run()
+    try:
+        return _Training(job).run()
+    except torch.OutOfMemoryError as error:
+        raise TagwiseError(_too_small(job)) from error
+
+
+def _too_small(job: Job) -> str:
+    """What helps where the GPU has no more memory."""
+    slices, share = job.plan.accumulate, job.ranks.share(job.plan.batch)
+    remedies = []
+    if slices < share:
+        remedies.append(
+            f"--set accumulate={min(2 * slices, share)}, which learns from the same batches in smaller slices"
+        )
+    if not job.plan.recompute:
+        remedies.append("--set recompute=true")
+    told = " or ".join(remedies) or "a smaller --batch, --design or --resolution"
+    goes_on = "; a run that has begun goes on with either" if remedies and job.run is not None else ""
+    return f"The GPU has no memory left for {-(-share // slices)} pictures at a time; give {told}{goes_on}."
 
 
 def memory_format(design: Design) -> torch.memory_format:
@@ -109,7 +134,7 @@ class _Training:
         self._stretch = Stretch.on(job.device)
         self._exposures_V = torch.zeros(job.net.num_classes, dtype=torch.int64)
         self._best = -1.0
-        self._saved = time.monotonic()
+        self._saved = self._checked = time.monotonic()
 
     def run(self) -> Tensor:
         job, plan = self._job, self._plan
@@ -175,25 +200,28 @@ class _Training:
 
     def _after(self, step: int, stopped: list[int]) -> None:
         """Saves where it is due, and stops where a signal came to any of the processes."""
-        job, seen = self._job, (step + 1) * self._plan.batch
-        late = time.monotonic() - self._saved > CHECKPOINT_SECONDS
-        signals, lates = zip(*job.ranks.gathered((next(iter(stopped), 0), late)), strict=True)
-        stop, late = max(signals), any(lates)
+        job, seen, now = self._job, (step + 1) * self._plan.batch, time.monotonic()
+        stop, late, unchecked = job.ranks.largest(
+            next(iter(stopped), 0), now - self._saved > CHECKPOINT_SECONDS, now - self._checked > CHECK_SECONDS
+        )
+        if unchecked:
+            self._check(step)
         epoch_ends = self._epoch(step) != self._epoch(step + 1)
-        best = epoch_ends and self._judged(seen)
+        kept = self._kept(step, seen) if epoch_ends else []
         if job.run is not None and (stop or late or epoch_ends or step + 1 == self._plan.steps):
-            self._save(step)
-            if job.ranks.first and best:
-                keep_checkpoint(job.run.checkpoints, seen, "best")
-            every, epochs = job.keep.every_epochs, self._epoch(step + 1)
-            if job.ranks.first and epoch_ends and every and epochs % every == 0:
-                keep_checkpoint(job.run.checkpoints, seen, f"epoch-{epochs}")
+            self._save(step, kept)
         if stop:
             job.ranks.wait()  # the launcher kills the others as soon as one has ended
             raise Interrupted(stop, f"Stopped after {seen:,} pictures, all saved; give the same command to go on.")
 
     def _epoch(self, step: int) -> int:
         return self._stream.epoch_of(step * self._plan.batch // self._plan.repeats)
+
+    def _kept(self, step: int, seen: int) -> list[str]:
+        """Under which names the checkpoint at the end of an epoch stays for good."""
+        every, epochs = self._job.keep.every_epochs, self._epoch(step + 1)
+        periodic = [f"epoch-{epochs}"] if every and epochs % every == 0 else []
+        return ["best", *periodic] if self._judged(seen) else periodic
 
     def _judged(self, seen: int) -> bool:
         """Whether the model that would come of it now is better than it ever was on what was held out."""
@@ -212,11 +240,10 @@ class _Training:
         return self._job.index.expected_length * self._plan.repeats
 
     def _log(self, step: int, ticker: Ticker | None, board: Any) -> None:
+        self._check(step)
         job, stretch, seen = self._job, self._stretch, (step + 1) * self._plan.batch
         sums = torch.stack([stretch.loss, stretch.excess]).cpu()
         loss, excess = (job.ranks.total(sums) / (stretch.steps * job.ranks.world)).tolist()
-        if not math.isfinite(loss):
-            raise self._diverged(step)
         line = LogLine(
             seen=seen,
             epoch=seen / self._epoch_length,
@@ -235,6 +262,12 @@ class _Training:
             ticker.advance(0, loss=line.loss, waiting=line.waiting_fraction)
         self._stretch = Stretch.on(job.device)
 
+    def _check(self, step: int) -> None:
+        """Ends a training whose weights fell ill, a step before the loss shows it, or later."""
+        self._checked = time.monotonic()
+        if self._job.ranks.any(not (bool(self._stretch.loss.isfinite()) and self._learner.finite)):
+            raise self._diverged(step)
+
     def _diverged(self, step: int) -> Diverged:
         """What happened, where, and which pictures had been looked at."""
         job = self._job
@@ -245,29 +278,37 @@ class _Training:
         saved = job.run is not None and any(job.run.checkpoints.glob("*.pt"))
         healthy = f" (the last healthy state is in {job.run.checkpoints})" if job.run and saved else ""
         return Diverged(
-            f"Loss or weights are no longer finite after {(step + 1) * self._plan.batch:,} pictures at a rate of "
-            f"{self._rate(sick):.3g}, since step {sick:,}{of}{healthy}; a lower rate or float32 would help."
+            f"Loss, weights or gradients are no longer finite after {(step + 1) * self._plan.batch:,} pictures at a "
+            f"rate of {self._rate(sick):.3g}, since step {sick:,}{of}{healthy}; a lower rate or float32 would help."
         )
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, kept: list[str]) -> None:
+        """Writes a checkpoint, and copies of it under names that stay."""
         assert self._job.run is not None
-        # A sick state would push out the last healthy one; weights fall ill a step before the loss shows it.
-        if self._job.ranks.any(not (bool(self._stretch.loss.isfinite()) and self._learner.finite)):
-            raise self._diverged(step)
+        self._check(step)  # a sick state would push out the last healthy one
         self._saved = time.monotonic()
         stretches = self._job.ranks.gathered(self._stretch.state())
         exposures_V = self._job.ranks.total(self._exposures_V)
         if not self._job.ranks.first:
             return
         seen = (step + 1) * self._plan.batch
-        state = {"seen": seen, "best": self._best, "stretches": stretches, "exposures": exposures_V}
+        state = {"seen": seen, "best": self._best, "kept": kept, "stretches": stretches, "exposures": exposures_V}
         state |= self._learner.state()
+        if self._job.facts is not None:
+            state["facts"] = json.dumps(to_plain(self._job.facts))
         save_checkpoint(self._job.run.checkpoints, seen, state, self._job.keep)
+        self._keep(state)
+
+    def _keep(self, state: dict[str, Any]) -> None:
+        """Copies a checkpoint that is there under the names that it has to stay by."""
+        for name in state["kept"]:
+            assert self._job.run is not None
+            keep_checkpoint(self._job.run.checkpoints, state["seen"], name)
 
     def _restore(self) -> int:
         """Takes up the newest checkpoint; returns the first step that is left."""
         job = self._job
-        state = newest_checkpoint(job.run.checkpoints, job.device) if job.run is not None else None
+        state = newest_checkpoint(job.run.checkpoints) if job.run is not None else None
         job.ranks.agree(str(state and state["seen"]), "newest checkpoint")
         if job.run is not None and job.ranks.first:
             job.run.cut_log(state["seen"] if state else 0)
@@ -278,17 +319,28 @@ class _Training:
         self._stretch.restore(stretches[job.ranks.rank % len(stretches)])
         if job.ranks.first:
             self._exposures_V.copy_(state["exposures"])
+            self._keep(state)  # the process may have died before it had
         self._best = state["best"]
         if job.title is not None:
             say(f"{job.title}: going on after {state['seen']:,} pictures{self._other_world(len(stretches))}")
         return int(state["seen"]) // self._plan.batch
 
     def _other_world(self, world: int) -> str:
+        plan, design, sliced = self._plan, self._plan.design, self._plan.accumulate > 1
         if world == self._job.ranks.world:
             return ""
+        differing = [
+            told
+            for told, differs in (
+                ("norms see other parts of them", plan.norms == "process" or (plan.norms != "frozen" and sliced)),
+                ("pictures are mixed with other ones", plan.mixup or plan.cutmix),
+                ("other units are dropped", design.dropout or design.stochastic_depth or design.drop_block),
+            )
+            if differs
+        ]
         return (
             f", with another number of processes, {self._job.ranks.world} instead of {world}: the batches are the "
-            "same, and norms see other parts of them"
+            f"same; {' and '.join(differing) or 'sums round otherwise'}"
         )
 
 

@@ -29,6 +29,10 @@ CLIP = 0.05
 HELD_FRACTION = 0.25
 """Of the focal loss: weight of the labels that are held, against 1 less it of the others (alpha)."""
 
+NEVER_DRAWN_MASS = 5e-7
+"""What the classifier begins with for all labels together that are never drawn, and for the absence of one that is
+in every picture."""
+
 CHUNK_LOGITS = 2**24
 """About so many logits are alive together in ``chunked_tag_loss``: 64 MiB, more while they are worked on."""
 _BLOCK_LOGITS = 2**20
@@ -183,10 +187,13 @@ def prior_bias(kind: Loss, mass_V: Tensor, drawn_fraction_V: Tensor) -> Tensor:
         mass_V: Share of each label in the softmax's targets; sums to 1.
         drawn_fraction_V: Share of the drawn pictures that hold each label.
     """
-    # A label that is never drawn has no logarithm; half a millionth keeps it finite and last.
+    shares_V = (mass_V if kind == "softmax" else drawn_fraction_V).double()
+    # A label that is never drawn has no logarithm: it comes last, and all such labels together weigh next to nothing.
+    never = min(float(shares_V[shares_V > 0].min()) / 2, NEVER_DRAWN_MASS / len(shares_V))
+    shares_V = torch.where(shares_V > 0, shares_V, never)
     if kind == "softmax":
-        return mass_V.double().clamp(min=5e-7).log().float()
-    return torch.logit(drawn_fraction_V.double(), eps=5e-7).float()
+        return shares_V.log().float()
+    return torch.logit(shares_V.clamp(max=1 - NEVER_DRAWN_MASS)).float()
 
 
 def _refuse_soft(settings: LossSettings, truth: Truth) -> None:

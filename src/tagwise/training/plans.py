@@ -1,4 +1,4 @@
-"""A plan says everything that decides a training's numbers; recipes (``recipes.py``) are functions that return one."""
+"""A plan says everything that decides a training's numbers; recipes (``recipes``) are functions that return one."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class Plan:
     """Digest of the pictures and their labels."""
     design: Design
     view: View
+    judged_at: tuple[int, int] | None = None
+    """``resolution`` and ``resize`` of the view that the net is judged and used in; None: those that it trained at."""
     start: str | None = None
     """Digest of the model to begin from; None: from scratch."""
     freeze: str | None = None
@@ -51,6 +53,7 @@ class Plan:
     accumulate: int = 1
     """Slices in which a process works through its part of a batch; more need less memory."""
     optimiser: Literal["sgd", "lamb"] = "sgd"
+    """LAMB takes a loss that sums over labels as their mean, as timm does: so ``clip_norm`` means the same."""
     rate_per_256: float = 0.1
     """Peak learning rate at a batch of 256; it scales linearly with the batch."""
     decay: Decay = "cosine"
@@ -104,8 +107,9 @@ class Plan:
     picture by itself and needs 4 bytes for each that is drawn once more."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of convolutions and matrix products; weights, norms and loss stay float32."""
-    norms: Literal["process", "synchronised"] = "process"
-    """What a norm sees while training: the part of the batch that its process has, or all of it."""
+    norms: Literal["process", "synchronised", "frozen"] = "process"
+    """What a norm sees while training: the part of the batch that its process has, or all of it, or, ``frozen``,
+    nothing: it keeps the means and variances that it came with."""
     recompute: bool = False
     """Computes what blocks keep for the backward pass again: a third of the memory, a third more time."""
     compiled: bool = False
@@ -117,6 +121,15 @@ class Plan:
             raise UsageError(f"This plan cannot be carried out: {fault}.")
         if self.freeze is not None:
             frozen_parts(self.design, self.freeze)
+        _ = self.judged_view  # refuses what no view can be
+
+    @property
+    def judged_view(self) -> View:
+        """The view that the net is judged and used in."""
+        if self.judged_at is None:
+            return self.view
+        resolution, resize = self.judged_at
+        return dataclasses.replace(self.view, resolution=resolution, resize=resize)
 
     @property
     def steps(self) -> int:
@@ -175,7 +188,10 @@ def _range_faults(plan: Plan) -> Iterator[str]:
 
 def _contradictions(plan: Plan) -> Iterator[str]:
     if plan.images < plan.batch:
-        yield f"images is at least one batch of {plan.batch}, not {plan.images}"
+        yield (
+            f"images is at least one batch of {plan.batch:,}, not {plan.images:,}; give --batch at most "
+            f"{plan.images:,}, or more --images"
+        )
     if plan.accumulate > plan.batch:
         yield f"a batch of {plan.batch} cannot be cut into {plan.accumulate} slices (accumulate)"
     if (plan.decay == "steps") != bool(plan.milestones):
@@ -205,8 +221,20 @@ def _pretraining_faults(plan: Plan) -> Iterator[str]:
         yield f"rounding is for the sampling law of a pretraining, and task is {plan.task}"
 
 
-IDENTITY = ("task", "data", "design", "start", "law", "threshold", "freeze", "images", "batch", "seed", "tag_weights")
-"""Settings that --set leaves alone: they have flags of their own, or none."""
+IDENTITY = {
+    "task": "",
+    "data": "",
+    "design": "--design",
+    "start": "--from",
+    "law": "--law (of pretrain)",
+    "threshold": "--threshold (of pretrain)",
+    "freeze": "--freeze (of train)",
+    "images": "--images",
+    "batch": "--batch",
+    "seed": "--seed",
+    "tag_weights": "--tag-weights (of pretrain)",
+}
+"""Settings that --set leaves alone, with the flag of each."""
 
 
 def with_settings(plan: Plan, settings: list[str]) -> Plan:
@@ -218,10 +246,9 @@ def with_settings(plan: Plan, settings: list[str]) -> Plan:
     plain = to_plain(plan)
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if name.strip().split(".")[0] in IDENTITY:
-            raise UsageError(
-                f"--set cannot change {name.strip()}: it follows from the data, the model and other flags."
-            )
+        if (first := name.strip().split(".")[0]) in IDENTITY:
+            remedy = f"give {IDENTITY[first]}" if IDENTITY[first] else "it follows from the verb and the pictures"
+            raise UsageError(f"--set cannot change {name.strip()}: {remedy}.")
         if not equals:
             raise UsageError(f"--set wants name=value, not {setting!r}; for instance --set weight_decay=0.0005.")
         *path, last = name.strip().split(".")

@@ -52,11 +52,15 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
-        if self.world == 1:
-            return flag
-        flags = torch.tensor(int(flag))
-        distributed.all_reduce(flags, distributed.ReduceOp.MAX)
-        return bool(flags)
+        return bool(self.largest(flag)[0])
+
+    def largest(self, *numbers: int) -> list[int]:
+        """Of each number the largest that any process has."""
+        values = torch.tensor(numbers, dtype=torch.int64)
+        if self.world > 1:
+            distributed.all_reduce(values, distributed.ReduceOp.MAX)
+        found: list[int] = values.tolist()
+        return found
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """The values' sum over the processes."""
@@ -119,7 +123,7 @@ def join_ranks(device: str | None = None) -> Iterator[tuple[Ranks, torch.device]
         device: As for ``choose_device``; of several GPUs each process has its own.
 
     Raises:
-        UsageError: The device is not here, or there are more processes than GPUs on this machine.
+        UsageError: The device is not here, there are more processes than GPUs on this machine, or the port is in use.
         TagwiseError: The others cannot be met.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -139,13 +143,15 @@ def join_ranks(device: str | None = None) -> Iterator[tuple[Ranks, torch.device]
         )
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise TagwiseError(
+        kind = UsageError if "EADDRINUSE" in str(error) else TagwiseError
+        raise kind(
             f"The other processes cannot be met at {place} ({str(error).splitlines()[0]}); "
             "start all of them with torchrun, and give it another --rdzv-endpoint if the port is in use."
         ) from error
     ranks = Ranks(rank=distributed.get_rank(), world=distributed.get_world_size())
     try:
         yield ranks, chosen
+        ranks.wait()  # a process whose neighbour has left already may abort as it ends
     except RuntimeError as error:
         if not any(word in str(error) for word in _LOST):
             raise

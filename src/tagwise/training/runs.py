@@ -6,13 +6,14 @@ The same plan given again continues or is finished; another plan is refused with
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tagwise.base import settings
 from tagwise.base.errors import UsageError
-from tagwise.base.files import FolderLock, claim_alone, read_json, write_json, write_text
+from tagwise.base.files import TEMPORARY_PREFIX, FolderLock, claim_alone, read_json, write_json, write_text
 from tagwise.base.progress import say
 from tagwise.training.models import MODEL_FILE
 from tagwise.training.plans import Plan
@@ -23,6 +24,8 @@ LOG_FILE = "log.jsonl"
 MACHINE_FILE = "machine.json"
 """What was found out on the machine where the run began, and holds for all of it."""
 HELD_OUT_FILE = "held_out.jsonl"
+MEMORY_SETTINGS = ("accumulate", "recompute")
+"""They may change when a run goes on, for the day that its GPU turns out to be too small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +131,18 @@ def open_run(folder: Path, plan: Plan, *, overwrite: bool = False) -> Run:
     run = Run(folder=folder, plan=plan, lock=lock)
     if (folder / PLAN_FILE).is_file():
         old = settings.from_plain(Plan, read_json(folder / PLAN_FILE), str(folder / PLAN_FILE))
-        if changes := settings.difference(old, plan):
+        changes = settings.difference(old, plan)
+        free = () if run.finished else MEMORY_SETTINGS
+        if settings.difference(old, replace(plan, **{name: getattr(old, name) for name in free})):
             raise UsageError(
                 f"{folder} is the run of another plan ({'; '.join(changes[:6])}); "
                 "give another -o, or --overwrite to begin anew."
             )
-        say(f"{folder} is {'finished' if run.finished else 'continued'}: it has this very plan.")
-    else:
-        run.write(PLAN_FILE, plan)
+        told = f"but for {'; '.join(changes)}, it has this plan" if changes else "it has this very plan"
+        say(f"{folder} is {'finished' if run.finished else 'continued'}: {told}.")
+        if not changes:
+            return run
+    run.write(PLAN_FILE, plan)
     return run
 
 
@@ -143,12 +150,46 @@ def claim_run(folder: Path, plan: Plan, ranks: Ranks, *, overwrite: bool = False
     """``open_run`` for all processes of a training: the first claims the folder, the others read from it.
 
     Raises:
-        UsageError: As ``open_run``; the processes have different plans, or cannot share out the batch evenly.
+        UsageError: As ``open_run``; the processes have different plans, cannot share out the batch evenly, cannot
+            cut their shares into so many slices, or do not all see the folder.
     """
-    ranks.agree(settings.digest(plan), "plan")
-    ranks.share(plan.batch)
+    _refuse_other_plans(plan, ranks)
+    share = ranks.share(plan.batch)
+    if plan.accumulate > share:
+        raise UsageError(
+            f"The {share} pictures of a batch that a process has cannot be cut into {plan.accumulate} slices; give "
+            f"--set accumulate={share} at most, or a larger --batch."
+        )
     with ranks.first_alone():
-        return open_run(folder, plan, overwrite=overwrite) if ranks.first else Run(folder=folder, plan=plan)
+        run = open_run(folder, plan, overwrite=overwrite) if ranks.first else Run(folder=folder, plan=plan)
+    _refuse_unseen(folder, ranks)
+    return run
+
+
+def _refuse_other_plans(plan: Plan, ranks: Ranks) -> None:
+    plans = ranks.gathered(settings.to_plain(plan))
+    for rank, other in enumerate(plans):
+        if changes := settings.difference(plans[0], other):
+            raise UsageError(
+                f"Process {rank} has another plan than process 0 ({'; '.join(changes[:6])}); give all of them one "
+                "command, the same files and the same version."
+            )
+
+
+def _refuse_unseen(folder: Path, ranks: Ranks) -> None:
+    """Tries whether all processes see what the first one writes; a new name, for no cache knows it yet."""
+    mark = folder / f"{TEMPORARY_PREFIX}{ranks.gathered(uuid.uuid4().hex)[0]}"
+    if ranks.first:
+        mark.touch()
+    ranks.wait()
+    seen = ranks.gathered(mark.exists())
+    if ranks.first:
+        mark.unlink()
+    if not all(seen):
+        raise UsageError(
+            f"Process {seen.index(False)} does not see {folder}, which process 0 writes; give all of them one -o, and "
+            "have it, the corpus and the label space on a file system that all machines see."
+        )
 
 
 def read_run(folder: Path) -> Run:

@@ -16,7 +16,7 @@ from tagwise.base.views import View
 from tagwise.nets.design import Design
 from tagwise.training.models import Model
 from tagwise.training.plans import Plan, replace
-from tagwise.training.recipes import VIVID, fine_tuning, from_scratch
+from tagwise.training.recipes.small import VIVID, fine_tuning, from_scratch
 from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_training
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
 from tagwise.transfer.targets import Target

@@ -7,7 +7,7 @@ from tagwise.base.views import View
 from tagwise.nets import find_design
 from tagwise.pixels.augment import Augment
 from tagwise.training.plans import Plan
-from tagwise.training.recipes import from_scratch
+from tagwise.training.recipes.small import from_scratch
 from tagwise.transfer.comparison import Arena
 
 ANY_TURN = Augment(smallest_area_fraction=0.6, aspect=1.15, turn_degrees=180, light=0.2)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tagwise.base import rng
-from tagwise.base.errors import DataRefused, UsageError
+from tagwise.base.errors import DataRefused, UsageError, nearest, unknown
 from tagwise.base.progress import printable, say
 from tagwise.corpus.post import Post
 from tagwise.corpus.readers import open_source
@@ -61,6 +61,7 @@ def open_target(
     has_table = path.is_file() or (test is not None and test.is_file())
     if not has_table and (picture_column is not None or class_column is not None):
         raise UsageError(f"{path} is no table; leave --class-column and --picture-column away.")
+    _refuse_nearly_a_name(path)
     named = named_parts(path.name) if _is_name(path) else _read_parts(path, columns)
     if test is not None:
         if "test" in named:
@@ -102,6 +103,7 @@ def open_labelled(
         UsageError: There is no such target, its form is not clear, or it has parts but none for the test.
         DataRefused: It holds no labelled picture.
     """
+    _refuse_nearly_a_name(path)
     if _is_name(path):
         listed = named_parts(path.name)["test"]
         classes = tuple(sorted({name for _, name in listed}))
@@ -132,6 +134,11 @@ def class_names(path: Path) -> tuple[str, ...]:
 def _is_name(path: Path) -> bool:
     """Whether it is the name of a target, and no folder is called so."""
     return str(path) in NAMES and not path.exists()
+
+
+def _refuse_nearly_a_name(path: Path) -> None:
+    if not path.exists() and str(path) not in NAMES and nearest(str(path), NAMES):
+        raise unknown("folder, table or name", str(path), NAMES)
 
 
 def _read_parts(path: Path, columns: Columns) -> dict[str, list[tuple[Place, str]]]:
@@ -254,14 +261,22 @@ class _Aside:
 
 
 def _set_aside(part: Part, wanted: _Aside, generator: np.random.Generator) -> tuple[Part, Part]:
-    aside = np.zeros(len(part), np.bool_)
-    for kind in np.unique(part.truth):
-        members = generator.permutation(np.flatnonzero(part.truth == kind))
-        aside[members[: round(len(members) * wanted.share) if wanted.count is None else wanted.count]] = True
+    """Draws contents, not files: copies of a picture, of whatever class, go where it goes."""
+    contents = np.array([content or f"row {row}" for row, content in enumerate(part.contents)])
+    members_of = {kind: generator.permutation(np.flatnonzero(part.truth == kind)) for kind in np.unique(part.truth)}
+    drawn: list[str] = []
+    for members in members_of.values():
+        distinct = list(dict.fromkeys(contents[members].tolist()))
+        drawn += distinct[: round(len(distinct) * wanted.share) if wanted.count is None else wanted.count]
+    aside = np.isin(contents, drawn)
+    for members in members_of.values():
         if not aside[members].any() or aside[members].all():
             pictures = "1 picture" if len(members) == 1 else f"{len(members)} pictures"
+            different = len(set(contents[members].tolist()))
+            copies = f", {different} where copies count once," if different < len(members) else ""
             raise DataRefused(
-                f"The class of {printable(str(part.places[members[0]]))} has {pictures} and cannot give {wanted.words} "
-                f"to a {wanted.name} part and keep some; give more pictures, or {wanted.remedy}."
+                f"The class of {printable(str(part.places[members[0]]))} has {pictures}{copies} and cannot give "
+                f"{wanted.words} to a {wanted.name} part and keep some; give more pictures, or {wanted.remedy}."
             )
-    return part.chosen(~aside, "train"), part.chosen(aside, wanted.name)
+    whole = part.drawn_from or len(part)
+    return part.chosen(~aside, "train", whole), part.chosen(aside, wanted.name, whole)

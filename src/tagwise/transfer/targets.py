@@ -35,14 +35,20 @@ class Part:
     places: tuple[Place, ...]
     truth: Classes
     """Class of each picture."""
+    drawn_from: int | None = None
+    """Pictures of the part that this one was drawn from; None: people have made it."""
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def chosen(self, mask: NDArray[np.bool_], name: str) -> Part:
-        """A part of this part, under a name of its own."""
+    def chosen(self, mask: NDArray[np.bool_], name: str, drawn_from: int | None = None) -> Part:
+        """A part of this part, under a name of its own; what is known of the files' bytes goes with it."""
         rows = np.flatnonzero(mask)
-        return Part(name=name, places=tuple(self.places[row] for row in rows), truth=self.truth[rows])
+        places = tuple(self.places[row] for row in rows)
+        part = Part(name=name, places=places, truth=self.truth[rows], drawn_from=drawn_from)
+        if "contents" in vars(self):
+            vars(part)["contents"] = tuple(self.contents[row] for row in rows)
+        return part
 
     @property
     def digest(self) -> str:
@@ -174,16 +180,19 @@ def pack_part(part: Part, view: View, folder: Path, workers: int | None = None) 
     """Decodes a part once; unreadable pictures are left out, counted and named.
 
     Raises:
-        DataRefused: More than ``MAX_UNREADABLE_FRACTION`` of them are unreadable.
+        DataRefused: More than ``MAX_UNREADABLE_FRACTION`` of them, or of all that they were drawn from, are unreadable;
+            or none can be read.
     """
     packed = pack(part.places, view, folder, workers=workers)
     for position, reason in list(packed.reasons.items())[:5]:
         say(f"{printable(str(part.places[position]))} is left out: {printable(reason)}")
     unreadable = len(packed.reasons)
-    if unreadable > MAX_UNREADABLE_FRACTION * len(part):
+    too_many = unreadable > MAX_UNREADABLE_FRACTION * (part.drawn_from or len(part))
+    if too_many or unreadable == len(part):
+        whole = f" of the {part.drawn_from:,} that it was drawn from" if part.drawn_from else ""
         raise DataRefused(
-            f"{unreadable} of {len(part)} pictures of the {part.name} part cannot be read, above "
-            f"{MAX_UNREADABLE_FRACTION:.0%}; mend or remove them."
+            f"{unreadable} of {len(part)} pictures of the {part.name} part cannot be read"
+            f"{f', above {MAX_UNREADABLE_FRACTION:.0%}{whole}' if too_many else ''}; mend or remove them."
         )
     if unreadable:
         say(f"{unreadable} of {len(part):,} pictures of the {part.name} part are left out.")

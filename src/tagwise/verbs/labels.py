@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
@@ -21,8 +23,13 @@ from tagwise.verbs.laws import LawFacts, law_facts, law_table, refuse_wrong_law,
 from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
-    from tagwise.tags.alignment import Alignment
+    from tagwise.corpus.table import Corpus
+    from tagwise.pages.page import Report
+    from tagwise.tags.alignment import Alignment, Target
     from tagwise.tags.comparison import SpaceComparison
+    from tagwise.tags.fates import Labelling
+    from tagwise.tags.law_report import LawReport
+    from tagwise.tags.lexicon import Lexicon
     from tagwise.tags.space import LabelSpace
 
 
@@ -103,6 +110,10 @@ def labels(
     law: str = "sqrt",
     threshold: float | str | None = None,
     explain: str | None = None,
+    engine: Literal["duckdb", "polars", "pyspark"] | None = None,
+    memory: float | None = None,
+    spill: Path | str | None = None,
+    workers: int | None = None,
     overwrite: bool = False,
 ) -> LabelsResult:
     """Makes a label space of a corpus's tags, and shows the law that sampling will give.
@@ -135,24 +146,25 @@ def labels(
         threshold: Pictures that a label needs not to be repeated, or may have before the cap drops some; or
             tail=0.3, quantile=0.2, or length=1.5, the default: an epoch half as long again as the corpus.
         explain: Say what becomes of this raw tag, and write nothing.
+        engine: What counts the tags; by default numpy up to a million of them, beyond that duckdb.
+        memory: GiB that the engine may use.
+        spill: A folder for what the engine's memory does not hold, some 40 bytes a tag; by default beside ``out``. A
+            stopped command goes on from what is finished there.
+        workers: Threads of the engine.
         overwrite: Replace another label space in ``out``.
 
     Raises:
         UsageError: No corpus, no ``out``, another label space in ``out`` or something else beside it, wrong aliases,
             law or threshold; a lexicon, target or label space that cannot be used; another process writes there.
         DataRefused: No label is left.
+        TagwiseError: Neither memory nor disk holds the tags.
     """
-    import numpy as np
-
     from tagwise.corpus.table import Corpus
-    from tagwise.tags.alignment import align, report_alignment
-    from tagwise.tags.comparison import compare_spaces
+    from tagwise.tags.alignment import align
     from tagwise.tags.labelling import build_label_space
     from tagwise.tags.lexicon_files import open_lexicon
     from tagwise.tags.merging import read_aliases
     from tagwise.tags.space import LabelOptions, LabelSpace
-    from tagwise.verbs.label_page import PageFacts, label_report
-    from tagwise.verbs.label_samples import sample_blocks
 
     if out is None and explain is None and compare is None:
         raise UsageError(
@@ -175,51 +187,90 @@ def labels(
         raise UsageError("A target's classes are looked up in a lexicon; give --lexicon beside --for.")
     target = align(Path(for_).name, read_target_classes(Path(for_)), words) if for_ is not None and words else None
     other = LabelSpace.load(Path(compare)) if compare else None
+    base = LabelSpace.load(Path(extend)) if extend else None
     opened = Corpus.open(Path(corpus))
-    labelling = build_label_space(
-        opened.tag_table(),
-        options,
-        aliases=read_aliases(Path(aliases)) if aliases else {},
-        deny=read_lines(deny, "--deny") if deny else (),
-        allow=read_lines(allow, "--allow") if allow else (),
-        lexicon=words,
-        target=target,
-        base=LabelSpace.load(Path(extend)) if extend else None,
-    )
-    space, assignment = labelling.space, labelling.assignment
-    result = LabelsResult(
+    with ExitStack() as stack:
+        work = _work_folder(stack, spill, None if explain is not None else out)
+        tags = stack.enter_context(opened.tags(work, engine=engine, memory=memory, workers=workers))
+        labelling = build_label_space(
+            tags,
+            options,
+            aliases=read_aliases(Path(aliases)) if aliases else {},
+            deny=read_lines(deny, "--deny") if deny else (),
+            allow=read_lines(allow, "--allow") if allow else (),
+            lexicon=words,
+            target=target,
+            base=base,
+        )
+        result = _result(labelling, words, target, other)
+        if explain is not None:
+            return replace(result, explained=labelling.explain(explain))
+        if out is None:
+            return result
+        _refuse_empty(labelling.space)
+        report = report_law(labelling.assignment, labelling.space.counts, labelling.space, law, threshold)
+        page = _page(result, labelling, report, opened, Path(out), words, Path(compare).name if compare else "")
+        fates_file, page_file = write_space(labelling.space, labelling.fates, page, Path(out), overwrite)
+        return replace(result, laws=law_facts(report), space_file=Path(out), fates_file=fates_file, page_file=page_file)
+
+
+def _work_folder(stack: ExitStack, spill: Path | str | None, out: Path | str | None) -> Path:
+    """Where an engine may work; what it leaves when it is stopped is found again by the same command."""
+    if out is None and spill is None:
+        return Path(stack.enter_context(TemporaryDirectory())) / "tags"
+    name = f"{Path(out).name if out is not None else 'tags'}.spill"
+    return (Path(spill) if spill is not None else Path(out or ".").parent) / name
+
+
+def _result(
+    labelling: Labelling, lexicon: Lexicon | None, target: Target | None, other: LabelSpace | None
+) -> LabelsResult:
+    import numpy as np
+
+    from tagwise.tags.alignment import report_alignment
+    from tagwise.tags.comparison import compare_spaces
+
+    space = labelling.space
+    return LabelsResult(
         labels=len(space),
         pictures=space.pictures,
-        labelled_pictures=int(np.count_nonzero(np.diff(assignment.offsets))),
+        labelled_pictures=int(np.count_nonzero(np.diff(labelling.assignment.offsets))),
         tags=space.tags,
         fates=space.fates,
         merges=merges(labelling.fates, space),
         ambiguous_labels=sum(label.ambiguous for label in space.labels),
-        ambiguous=ambiguities(space, words),
+        ambiguous=ambiguities(space, lexicon),
         alignment=report_alignment(labelling, target) if target else None,
         comparison=compare_spaces(other, space) if other else None,
-        explained=labelling.explain(explain) if explain is not None else None,
     )
-    if out is None or explain is not None:
-        return result
-    _refuse_empty(space)
-    report = report_law(assignment, space.counts, space, law, threshold)
-    page = label_report(
+
+
+def _page(
+    result: LabelsResult,
+    labelling: Labelling,
+    laws: LawReport,
+    corpus: Corpus,
+    out: Path,
+    lexicon: Lexicon | None,
+    compared: str,
+) -> Report:
+    from tagwise.verbs.label_page import PageFacts, label_report
+    from tagwise.verbs.label_samples import sample_blocks
+
+    return label_report(
         PageFacts(
-            corpus=opened.folder.resolve().name,
-            space_file=Path(out).name,
+            corpus=corpus.folder.resolve().name,
+            space_file=out.name,
             labelling=labelling,
-            laws=report,
+            laws=laws,
             labelled_pictures=result.labelled_pictures,
-            lexicon=words,
+            lexicon=lexicon,
             alignment=result.alignment,
             comparison=result.comparison,
-            compared=Path(compare).name if compare else "",
-            samples=sample_blocks(opened, space, assignment),
+            compared=compared,
+            samples=sample_blocks(corpus, labelling.space, labelling.assignment),
         )
     )
-    fates_file, page_file = write_space(space, labelling.fates, page, Path(out), overwrite)
-    return replace(result, laws=law_facts(report), space_file=Path(out), fates_file=fates_file, page_file=page_file)
 
 
 def _refuse_empty(space: LabelSpace) -> None:

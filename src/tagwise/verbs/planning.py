@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagwise.base.durations import parse_images
 from tagwise.base.errors import UsageError
+from tagwise.base.progress import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 STEPS_WORTH_A_TRIAL = 5_000
 """A trial of memory formats takes about fifty steps."""
+_MANY = 1_000_000
+"""Pictures that are enough for any recipe's batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +93,13 @@ def make_plan(
         flags: Of the command.
         start: The model to begin from; its design holds.
         device: Decides the precision, where nothing else does.
-        elsewhere: It is reckoned for other machines and their pictures; else the recipe's batch shrinks to those here.
+        elsewhere: It is reckoned for other machines and their pictures; else the recipe's batch shrinks to those here,
+            and a larger one is refused.
         facts: Settings that follow from the data and other flags.
 
     Raises:
-        UsageError: An unknown design or setting, a value that no plan has, or a file of another training.
+        UsageError: An unknown design or setting, a value that no plan has, a file of another training, or a batch that
+            would need pictures twice.
     """
     from tagwise.base.devices import native_bf16
     from tagwise.nets import find_design
@@ -111,6 +116,8 @@ def make_plan(
     own: dict[str, Any] = {"precision": "bfloat16" if native_bf16(device) else "float32"}
     if start is not None:
         own["view"] = start.facts.view
+    if start is not None or "view" in nested:
+        own["judged_at"] = None  # the recipe's belongs to its own view
     given = {
         "design": find_design(flags.design) if flags.design is not None and start is None else None,
         "images": None if flags.images is None else parse_images(flags.images, pictures),
@@ -118,17 +125,35 @@ def make_plan(
         "freeze": flags.freeze,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    plan = recipe(pictures, **{**own, **settings, **facts, **given})
-    if plan.batch > pictures and not elsewhere and "batch" not in {**settings, **given}:
-        plan = recipe(pictures, **{**own, **settings, **facts, **given, "batch": pictures})
+    told = {**own, **settings, **facts, **given}
+    if not elsewhere:
+        told["batch"] = _batch_of(recipe, pictures, told)
+    plan = recipe(pictures, **told)
     plan = merged(plan, nested, str(flags.plan))
-    if plan.freeze is not None and start is None:
-        raise UsageError(f"{plan.freeze} is to stay as it was learnt; give the model with --from.")
     if flags.resolution is not None:
-        plan = changed(plan, view=_resized(plan.view, flags.resolution))
+        plan = replace(plan, view=_resized(plan.view, flags.resolution), judged_at=None)
     if flags.lr is not None:
         plan = changed(plan, rate_per_256=flags.lr * REFERENCE_BATCH / plan.batch)
-    return with_settings(plan, flags.set_) if flags.set_ else plan
+    plan = with_settings(plan, flags.set_) if flags.set_ else plan
+    frozen = plan.freeze or ("what norms know" if plan.norms == "frozen" else None)
+    if frozen is not None and start is None:
+        raise UsageError(f"{frozen} is to stay as it was learnt; give the model with --from.")
+    return plan
+
+
+def _batch_of(recipe: Callable[..., Plan], pictures: int, told: dict[str, Any]) -> int:
+    """The batch that was told, or the recipe's, as far as there are pictures for it."""
+    if "batch" not in told:
+        usual = recipe(_MANY, **{name: value for name, value in told.items() if name != "images"}).batch
+        if usual > pictures:
+            say(f"The recipe's batch of {usual:,} is cut to the {pictures:,} pictures here, and the rate follows.")
+        return min(usual, pictures)
+    if told["batch"] > pictures:
+        raise UsageError(
+            f"A batch of {told['batch']:,} is larger than the {pictures:,} pictures that there are; "
+            f"give --batch at most {pictures:,}, and the rate follows."
+        )
+    return int(told["batch"])
 
 
 def _of_this_training(flags: PlanFlags, facts: dict[str, Any]) -> dict[str, Any]:
@@ -154,20 +179,25 @@ def _resized(view: View, resolution: int) -> View:
     return replace(view, resolution=resolution, resize=resolution if whole else resolution * 8 // 7)
 
 
-def plan_facts(plan: Plan, epoch_length: float) -> dict[str, str]:
-    """What a plan decides, with the derivation of the learning rate."""
+def plan_facts(plan: Plan, epoch_length: float | None) -> dict[str, str]:
+    """What a plan decides, with the derivation of the learning rate.
+
+    Args:
+        plan: The training.
+        epoch_length: Pictures of an epoch; None: of a corpus that is not here.
+    """
+    epochs = "" if epoch_length is None else f" = {plan.seen / epoch_length:,.1f} epochs"
     nesterov = ", Nesterov's" if plan.optimiser == "sgd" and plan.nesterov and plan.momentum else ""
     decayed = "all parameters" if plan.decay_on == "all" else "weights, not on norms and biases"
     begun = f" from {min(plan.warmup_rate, plan.peak_rate):.4g}" if plan.warmup_rate else ""
     rise = f"warm-up {plan.warmup_images:,} pictures{begun}, then " if plan.warmup_images else ""
     return {
-        "pictures seen": f"{plan.seen:,} = {plan.seen / epoch_length:,.1f} epochs, "
-        f"{plan.steps:,} steps of {plan.batch}",
+        "pictures seen": f"{plan.seen:,}{epochs}, {plan.steps:,} steps of {plan.batch}",
         "learning rate": f"{plan.peak_rate:.4g} = {plan.rate_per_256:g} per 256 x {plan.batch} / 256; "
         f"{rise}{_fall(plan)}",
         "optimiser": f"{plan.optimiser.upper()}, momentum {plan.momentum:g}{nesterov}, weight decay "
         f"{plan.weight_decay:g} on {decayed}",
-        "view": f"{plan.view}, {plan.precision}",
+        "view": f"{plan.view}, {plan.precision}" + (f"; judged in {plan.judged_view}" if plan.judged_at else ""),
     }
 
 
@@ -239,19 +269,6 @@ def refuse_idle_flags(ranks: int | None, rate: float | None, *, dry_run: bool) -
         raise UsageError(f"--rate is above 0 pictures a second, not {rate:g}.")
     if not dry_run and (ranks is not None or rate is not None):
         raise UsageError("--ranks and --rate are for --dry-run; to train in several processes start it with torchrun.")
-
-
-def refuse_large_batch(plan: Plan, pictures: int) -> None:
-    """Told before pictures are packed.
-
-    Raises:
-        UsageError: A step would need pictures twice.
-    """
-    if plan.batch > pictures:
-        raise UsageError(
-            f"A batch of {plan.batch:,} is larger than the {pictures:,} pictures that there are; "
-            f"give --batch at most {pictures:,}, and the rate follows."
-        )
 
 
 def several(things: str | Path | Sequence[str | Path]) -> list[str | Path]:

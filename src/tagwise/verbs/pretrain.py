@@ -15,7 +15,6 @@ from tagwise.verbs.planning import (
     memory_format_of,
     plan_facts,
     refuse_idle_flags,
-    refuse_large_batch,
     refuse_no_workers,
 )
 from tagwise.verbs.tagged import Tagged
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from tagwise.pixels.feeding import FilePictures
     from tagwise.pixels.place import Place
     from tagwise.tags.space import LabelSpace
-    from tagwise.training.models import Model
+    from tagwise.training.models import Model, ModelFacts
     from tagwise.training.plans import Plan
     from tagwise.training.ranks import Ranks
     from tagwise.training.runs import Run
@@ -140,7 +139,7 @@ def pretrain(
     if law is None:
         law, threshold = told.get("law", "sqrt"), told.get("threshold") if threshold is None else threshold
     with join_ranks(device) as (together, where):
-        make = find_recipe(recipe or ("wsl_one_machine" if where.type == "cuda" else "small"))
+        make = find_recipe(recipe if recipe is not None else "wsl_one_machine" if where.type == "cuda" else "small")
         weights = None if tag_weights is None else Path(tag_weights)
         tagged = Tagged.read(corpus, labels, law, threshold, weights, flags.noise(told), seed)
         start = load(from_, design=design) if from_ is not None else None
@@ -158,38 +157,47 @@ def pretrain(
             tag_weights=None if tagged.weights is None else digest(tagged.weights.tolist()),
             seed=seed,
         )
-        facts = _facts(resolved, tagged)
+        facts = _facts(resolved, tagged, here=ranks is None or images is None)
         if dry_run:
             from tagwise.training.estimate import estimate
 
             facts |= estimate(resolved, len(tagged.space), tagged.pictures, where, ranks=ranks or 1, rate=rate)
             return RunResult(folder=out, facts=facts, finished=False, scores={})
-        refuse_large_batch(resolved, tagged.pictures)
         run = claim_run(out, resolved, together, overwrite=overwrite)
         if not run.finished:
-            for name, value in facts.items():
-                say(f"{name}: {value}")
-            _train(run, tagged, start, where, together, workers)
+            _train(run, tagged, start, where, together, workers, facts)
         scores = run.read(SCORES_FILE) or {}
     facts |= {name.replace("_", " "): f"{value:,.4g}" for name, value in scores.items()}
     return RunResult(folder=out, facts=facts, finished=True, scores=scores)
 
 
 def _train(
-    run: Run, tagged: Tagged, start: Model | None, device: torch.device, together: Ranks, workers: int | None
+    run: Run,
+    tagged: Tagged,
+    start: Model | None,
+    device: torch.device,
+    together: Ranks,
+    workers: int | None,
+    facts: dict[str, str],
 ) -> None:
-    """Trains, and writes what the run is to leave; the model comes last, for it makes the run a finished one."""
+    """Trains, and writes what the run is to leave; the model comes last, for it makes the run a finished one.
+
+    The facts are told once the pictures are there.
+    """
     import torch
 
     from tagwise.tags.epoch import EpochIndex
     from tagwise.training.loop import Job, train
-    from tagwise.training.models import MODEL_FILE, save_model
+    from tagwise.training.models import MODEL_FILE, Model, save_model
     from tagwise.verbs.laws import law_curves, law_facts
 
     plan, space, assignment = run.plan, tagged.space, tagged.assignment
-    net = _net(plan, space, tagged.report.chosen, start)
     places = tagged.corpus.picture_places()
     pictures = _pictures(plan, tagged, places, together, workers)
+    for name, value in facts.items():
+        say(f"{name}: {value}")
+    of_model = _model_facts(plan, space, start)
+    net = _net(plan, space, tagged.report.chosen, start)
     index = EpochIndex.of(assignment.ids, assignment.offsets, tagged.report.chosen.drawn, plan.rounding)
     if together.first:
         noise = {} if tagged.noise is None else {"noise": tagged.noise}
@@ -206,6 +214,7 @@ def _train(
             ranks=together,
             tag_weights=None if tagged.weights is None else torch.from_numpy(tagged.weights).to(device),
             names=places,
+            facts=of_model,
             run=run,
             title="pretraining",
         )
@@ -214,9 +223,10 @@ def _train(
         expected_V = tagged.report.chosen.drawn_fraction * (plan.steps * plan.batch)
         labels = [label.spelling for label in space.labels]
         run.write(EXPOSURES_FILE, {"labels": labels, "expected": expected_V.tolist(), "seen": seen_V.tolist()})
-        finished = _finish(run, net, space, start)
-        run.write(EXAMPLES_FILE, _examples(finished, plan.seed, tagged.corpus, space, device))
-        save_model(run.folder / MODEL_FILE, net, finished.facts)
+        _finish(run)
+        model = Model(net=net, facts=of_model, name=run.folder.name, digest="")
+        run.write(EXAMPLES_FILE, _examples(model, plan.seed, tagged.corpus, space, device))
+        save_model(run.folder / MODEL_FILE, net, of_model)
     together.wait()
 
 
@@ -270,7 +280,7 @@ def _net(plan: Plan, space: LabelSpace, laws: Any, start: Model | None) -> Any:
     return net
 
 
-def _facts(plan: Plan, tagged: Tagged) -> dict[str, str]:
+def _facts(plan: Plan, tagged: Tagged, *, here: bool) -> dict[str, str]:
     """What was decided."""
     drawn = tagged.report.chosen.drawn
     in_pictures = drawn.threshold is not None and drawn.raking is None
@@ -281,7 +291,7 @@ def _facts(plan: Plan, tagged: Tagged) -> dict[str, str]:
         **({} if tagged.noise is None else {"noise": str(tagged.noise)}),
         "sampling law": f"{law}: {epoch_length:,.0f} draws an epoch",
         **({} if tagged.weights is None else {"tag weights": _weights_told(tagged.weights)}),
-    } | plan_facts(plan, epoch_length)
+    } | plan_facts(plan, epoch_length if here else None)
 
 
 def _weights_told(weights_V: NDArray[np.float32]) -> str:
@@ -289,11 +299,9 @@ def _weights_told(weights_V: NDArray[np.float32]) -> str:
     return f"{len(changed):,} other than 1" + (f", {changed.min():g} to {changed.max():g}" if len(changed) else "")
 
 
-def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> Model:
-    """Writes the scores; returns the net with what is to be known of it."""
-    from tagwise.training.models import Model, ModelFacts
-
-    plan, log = run.plan, run.log()
+def _finish(run: Run) -> None:
+    """Writes the scores."""
+    log = run.log()
     last = log[-max(1, len(log) // 20) :]
     seconds = sum((line.seen - before) / line.images_per_second for line, before in _stretches(log))
     scores = {
@@ -305,17 +313,21 @@ def _finish(run: Any, net: Any, space: LabelSpace, start: Model | None) -> Model
         "seconds": seconds,
     }
     run.write(SCORES_FILE, scores)
-    facts = ModelFacts(
+    say(f"trained in {clock(seconds)}, {scores['images_per_second']:,.0f} pictures/s")
+
+
+def _model_facts(plan: Plan, space: LabelSpace, start: Model | None) -> ModelFacts:
+    from tagwise.training.models import ModelFacts
+
+    return ModelFacts(
         design=plan.design,
-        view=plan.view,
+        view=plan.judged_view,
         labels=space,
         loss=plan.loss,
         images=plan.seen,
         lineage=(*(start.facts.lineage if start else ()), f"tags, {plan.law} law, {plan.seen:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
-    say(f"trained in {clock(seconds)}, {scores['images_per_second']:,.0f} pictures/s")
-    return Model(net=net, facts=facts, name=run.folder.name, digest="")
 
 
 def _examples(model: Model, seed: int, corpus: Any, space: LabelSpace, device: Any) -> list[dict[str, Any]]:

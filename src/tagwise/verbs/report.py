@@ -30,7 +30,7 @@ def report(
     run: Sequence[Path | str],
     *,
     out: Path | str,
-    title: str = "What the tags bought",
+    title: str | None = None,
     overwrite: bool = False,
 ) -> ReportResult:
     """Writes one HTML page about runs and comparisons: no network, no script, pictures inside.
@@ -40,7 +40,7 @@ def report(
     Args:
         run: Run folders of ``pretrain`` and ``train``, folders of ``compare``.
         out: The page, a file that ends in .html.
-        title: Its heading.
+        title: Its heading; by default after what there is.
         overwrite: Replace a page that is there.
 
     Raises:
@@ -54,7 +54,7 @@ def report(
     return write_report([Path(folder) for folder in several(run)], out, title, closing=())
 
 
-def write_report(runs: list[Path], out: Path, title: str, closing: Sequence[Section]) -> ReportResult:
+def write_report(runs: list[Path], out: Path, title: str | None, closing: Sequence[Section]) -> ReportResult:
     """Writes the page with further sections at its end."""
     from tagwise.pages.page import Report, write
     from tagwise.verbs import label_curve, sections
@@ -75,7 +75,7 @@ def write_report(runs: list[Path], out: Path, title: str, closing: Sequence[Sect
     parts += sections.of_trainings([folder for folder in trainings if folder not in pretrainings])
     write(
         Report(
-            title=title,
+            title=title or ("What the tags bought" if comparisons or pretrainings else "How the training went"),
             subtitle=sections.subtitle(comparisons, pretrainings),
             summary=[
                 *(finding for curve in curves for finding in label_curve.curve_findings(curve)),

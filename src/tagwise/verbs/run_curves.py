@@ -79,17 +79,31 @@ def _chart(logs: Mapping[str, Log], name: str, *, caption: str) -> Chart:
 
 def _run_table(folders: list[Path], plans: Mapping[str, Any], logs: Mapping[str, Log]) -> Table:
     rows = []
+    scores = {folder.name: read_json(folder / SCORES_FILE) for folder in folders}
+    tested = any("accuracy" in score for score in scores.values())
     for folder in folders:
+        score = scores[folder.name]
         plan, (speed, waiting) = plans[folder.name], _pace(logs[folder.name])
         facts = {"run": folder.name} | ({"law": plan["law"]} if plan["task"] == "pretrain" else {})
         rows.append(
             facts
             | {"pictures seen": pictures_seen(plan), "batch": plan["batch"]}
-            | {"last loss": f"{read_json(folder / SCORES_FILE)['loss']:.3f}"}
+            | {"last loss": f"{score['loss']:.3f}"}
+            | (_accuracy(score) if tested else {})
             | {"pictures/s": f"{speed:,.0f}", "waiting": percent(waiting)}
         )
-    numeric = ("last loss", "pictures/s", "waiting")
+    numeric = ("last loss", *(("test accuracy", "95 % interval") if tested else ()), "pictures/s", "waiting")
     return Table(columns=list(rows[0]), rows=[list(row.values()) for row in rows], numeric=numeric)
+
+
+def _accuracy(score: Mapping[str, Any]) -> dict[str, str | None]:
+    """On the test part, where the run had one."""
+    if "accuracy" not in score:
+        return {"test accuracy": None, "95 % interval": None}
+    return {
+        "test accuracy": percent(score["accuracy"]),
+        "95 % interval": f"{percent(score['low'])} to {percent(score['high'])}",
+    }
 
 
 def _pace(log: Log) -> tuple[float, float]:

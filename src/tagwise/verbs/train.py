@@ -14,7 +14,6 @@ from tagwise.verbs.planning import (
     memory_format_of,
     plan_facts,
     refuse_idle_flags,
-    refuse_large_batch,
     refuse_no_workers,
 )
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
@@ -123,7 +122,7 @@ def train(
         plan=plan, design=design, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_, freeze=freeze
     )
     seed = flags.settings().get("seed", 0) if seed is None else seed
-    make = find_recipe(recipe or ("scratch" if from_ is None else "finetune"))
+    make = find_recipe(recipe if recipe is not None else "scratch" if from_ is None else "finetune")
     with join_ranks(device) as (together, where):
         opened = open_target(
             Path(target),
@@ -146,19 +145,18 @@ def train(
             data=opened.train.digest,
             seed=seed,
         )
-        facts = _facts(resolved, opened, start)
+        facts = _facts(resolved, opened, start, here=ranks is None or images is None)
         if dry_run:
             from tagwise.training.estimate import estimate
 
             facts |= estimate(resolved, len(opened.classes), len(opened.train), where, ranks=ranks or 1, rate=rate)
             return RunResult(folder=out, facts=facts, finished=False, scores={})
-        refuse_large_batch(resolved, len(opened.train))
         run = claim_run(out, resolved, together, overwrite=overwrite)
-        if not run.finished:
-            for name, value in facts.items():
-                say(f"{name}: {value}")
-            _train(run, opened, start, where, together, keep, workers)
-        if together.first and run.read(SCORES_FILE) is None:
+        if run.finished:
+            _refuse_other_test(run, opened, target if test is None else test)
+        else:
+            _train(run, opened, start, where, together, keep, workers, facts)
+        if together.first and _unscored(run, opened):
             _score(run, opened, where, workers)
         together.wait()
         scores = run.read(SCORES_FILE)
@@ -178,14 +176,19 @@ def _train(
     together: Ranks,
     keep: Keep,
     workers: int | None,
+    facts: dict[str, str],
 ) -> None:
-    """Trains, and writes the model."""
+    """Trains, and writes the model; the facts are told once the pictures are there."""
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, save_model
     from tagwise.transfer.finetune import class_index, class_net
 
     plan, classes = run.plan, len(target.classes)
     pictures, truth, places = _pictures(run, target, together, workers)
+    judge = _judge(run, target, device, together, workers)
+    for name, value in facts.items():
+        say(f"{name}: {value}")
+    of_model = _model_facts(plan, target, start)
     net = class_net(plan, classes, start.net if start else None)
     train(
         Job(
@@ -197,14 +200,15 @@ def _train(
             memory_format=memory_format_of(run, device, together),
             ranks=together,
             names=places,
-            judge=_judge(run, target, device, together, workers),
+            judge=judge,
             keep=keep,
+            facts=of_model,
             run=run,
             title="training",
         )
     )
     if together.first:
-        save_model(run.folder / MODEL_FILE, net, _model_facts(plan, target, start))
+        save_model(run.folder / MODEL_FILE, net, of_model)
     together.wait()
 
 
@@ -238,18 +242,18 @@ def _judge(
 
     if target.validation is None:
         return None
-    view = run.plan.view
+    view = run.plan.judged_view
     with together.first_alone():
         held = pack_part(target.validation, view, run.folder / "pixels", workers)
     return lambda net: accuracy(right_answers(net, held.images_NHWC, held.truth, view, device, together))
 
 
-def _facts(plan: Plan, target: Target, start: Model | None) -> dict[str, str]:
+def _facts(plan: Plan, target: Target, start: Model | None, *, here: bool) -> dict[str, str]:
     return {
         "target": f"{len(target.classes)} classes, {len(target.train):,} pictures to train on, "
         f"{target.test_pictures:,} to test",
         "start": (start.name if start else "scratch") + (f", {plan.freeze} frozen" if plan.freeze else ""),
-    } | plan_facts(plan, len(target.train))
+    } | plan_facts(plan, len(target.train) if here else None)
 
 
 def _model_facts(plan: Plan, target: Target, start: Model | None) -> ModelFacts:
@@ -257,12 +261,28 @@ def _model_facts(plan: Plan, target: Target, start: Model | None) -> ModelFacts:
 
     return ModelFacts(
         design=plan.design,
-        view=plan.view,
+        view=plan.judged_view,
         classes=target.classes,
         images=plan.seen,
         lineage=(*(start.facts.lineage if start else ()), f"{target.name}, {plan.seen:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
+
+
+def _refuse_other_test(run: Run, target: Target, tested_on: Path | str) -> None:
+    """A finished run's score is that of one test part, and says nothing of another."""
+    measured = (run.read(SCORES_FILE) or {}).get("test_digest")
+    if measured is not None and target.test_digest not in (None, measured):
+        raise UsageError(
+            f"{run.folder} was scored on another test part ({measured}) than this one ({target.test_digest}); "
+            f"`tagwise evaluate {tested_on} --model {run.folder}` scores it here, --overwrite trains anew."
+        )
+
+
+def _unscored(run: Run, target: Target) -> bool:
+    """Whether scores are missing, if only those of a test part that the run did not have so far."""
+    scores = run.read(SCORES_FILE)
+    return scores is None or (target.test_pictures > 0 and "test_digest" not in scores)
 
 
 def _score(run: Run, target: Target, device: torch.device, workers: int | None) -> dict[str, Any]:
@@ -274,6 +294,6 @@ def _score(run: Run, target: Target, device: torch.device, workers: int | None) 
     scores: dict[str, Any] = {"loss": last.loss, "images": last.seen}
     if target.test_pictures:
         net = load(run.folder).net
-        scores |= score_test(target, net, run.plan.view, run.folder / "pixels", device, workers)
+        scores |= score_test(target, net, run.plan.judged_view, run.folder / "pixels", device, workers)
     run.write(SCORES_FILE, scores)
     return scores

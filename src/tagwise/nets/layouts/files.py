@@ -26,6 +26,7 @@ _DETECTORS = re.compile(
     r"sem_seg_head|top_block|fpn_lateral\d|fpn_output\d)\..+|pixel_mean|pixel_std"
 )
 """What a detector or segmenter has beside its backbone (mmdet, mmseg, detectron2)."""
+_SUFFIXES = (".safetensors", ".t7", ".pth", ".pt", ".th", ".tar", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -38,7 +39,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         path: A ``.safetensors``, ``.t7``, ``.pth``, ``.pt``, ``.th``, ``.tar`` or ``.bin`` file.
 
     Raises:
-        UsageError: There is no such file, or it is MXNet's.
+        UsageError: There is no such file, it is MXNet's, or of another kind by its name and first bytes.
         TagwiseError: It is damaged, holds no state dict, or could only be read by running its code.
     """
     if path.suffix == ".params":
@@ -88,6 +89,8 @@ def _refuse_at_sight(path: Path) -> None:
         raise TagwiseError(f"{path} is empty; fetch it again.")
     if re.match(rb"\s*<[!?a-zA-Z]", start):  # safetensors may begin with the bytes of a space and of a <
         raise TagwiseError(f"{path} is a web page, not weights; open its address in a browser to see what it says.")
+    if path.suffix.lower() not in _SUFFIXES and not start.startswith((b"PK", b"\x80")):
+        raise UsageError(f"{path} is no file of weights, such as .safetensors, .pth or .pt; give one of these.")
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
