@@ -201,7 +201,7 @@ def test_nested_settings_change_one_by_one() -> None:
         ("p.json", '{"design": "resnext50_32x4"}', "no design 'resnext50_32x4'; the nearest .*resnext50_32x4d"),
         ("p.json", '{"design": {"block": "basic"}}', "does not fit: depths is missing"),
         ("p.json", '{"seed": "1"}', 'does not fit: seed is a whole number, not "1"'),
-        ("p.json", '{"law": 5}', "does not fit: law is natural, sqrt or uniform, not 5"),
+        ("p.json", '{"law": 5}', "does not fit: law is text, not 5"),
         ("p.json", "[]", "has to be a table of settings"),
         ("p.yaml", "[", "cannot be read: "),
         ("p.toml", "a", "cannot be read: "),
