@@ -1,4 +1,4 @@
-"""Writes tables of README.md and docs/results.md out of the records in docs/results, docs/training.md's out of recipes.
+"""Writes the generated parts of README.md and docs: out of the records in docs/results, docs/training.md's of recipes.
 
 python -m bench.write_docs
 """
@@ -13,6 +13,7 @@ from typing import Any
 from bench import cifar_docs, curve_docs
 from bench.cifar_docs import cifar_sections
 from bench.curve_docs import curve_sections, curve_summary
+from bench.label_docs import label_blocks
 from bench.record import REPOSITORY, machine, read_record
 from bench.training_docs import feeding_table, soak_words, training_tables
 from tagwise.base.durations import clock
@@ -286,6 +287,7 @@ def pages() -> dict[Path, str]:
             "largest": largest_table(),
             "start_up": start_up_table(),
         },
+        REPOSITORY / "docs" / "labels.md": label_blocks(),
         REPOSITORY / "docs" / "training.md": {"recipes": recipe_table(), "notes": recipe_notes()},
     }
     return {path: filled(path.read_text("utf-8"), blocks) for path, blocks in contents.items()}

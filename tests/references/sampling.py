@@ -72,12 +72,30 @@ def counts(pictures: Pictures, labels: int) -> list[int]:
 def label_factor(count: int, law: str, threshold: float | None) -> float:
     if law == "natural" or threshold is None or count == 0:
         return 1.0
-    ratio = threshold / count
-    return max(1.0, math.sqrt(ratio) if law == "sqrt" else ratio)
+    exponent = {"sqrt": 0.5, "uniform": 1.0}.get(law) or float(law.removeprefix("power:"))
+    return max(1.0, (threshold / count) ** exponent)
 
 
 def image_factor(picture: list[int], factors: list[float]) -> float:
     return max((factors[label] for label in picture), default=0.0)
+
+
+def keep_probability(picture: list[int], counts: list[int], threshold: float) -> float:
+    """MetaCLIP's: each label draws by itself, and one success keeps the picture."""
+    return 1 - math.prod(1 - min(1.0, threshold / counts[label]) for label in picture)
+
+
+def raked_weights(pictures: Pictures, target: list[float], rounds: int) -> list[float]:
+    """Generalised iterative scaling as the fact sheet writes it; weights have mean 1."""
+    logs = [0.0] * len(target)
+    for _ in range(rounds + 1):
+        weights = [math.exp(sum(logs[label] for label in picture) / len(picture)) for picture in pictures]
+        mass = mass_law(pictures, weights, len(target))
+        logs = [
+            log + math.log(wanted / got) if wanted else log for log, wanted, got in zip(logs, target, mass, strict=True)
+        ]
+    mean = sum(weights) / len(weights)
+    return [weight / mean for weight in weights]
 
 
 def occurrence_law(pictures: Pictures, weights: list[float], labels: int) -> list[float]:

@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagwise.base.errors import DataRefused, UsageError
+from tagwise.tags.fates import DISCARDED, Labelling
 from tagwise.tags.key import canonical_key
-from tagwise.tags.labelling import DISCARDED, KEPT, Labelling, build_label_space
+from tagwise.tags.labelling import build_label_space
 from tagwise.tags.space import LabelOptions, LabelSpace
 from tagwise.tags.table import TagTable
+from tagwise.tags.ways import KEPT
 from tests.references.sampling import golden_corpus
 
 
@@ -144,7 +146,7 @@ def test_plain_reference_counts_the_same(table: TagTable, options: LabelOptions)
         key = canonical_key(table.raw[raw_id])
         target = aliases.get(key, key)
         number = options.drop_numbers and target.isnumeric()
-        if target and not {key, target} & denied and not number and len(target) >= options.min_length:
+        if target and not {key, target} & denied and not number and len(target) >= (options.min_length or 1):
             held[target].add(row)
             said_by[target].add(owner)
     kept = [

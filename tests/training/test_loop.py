@@ -30,9 +30,9 @@ from tagwise.pixels.augment import Augment
 from tagwise.pixels.feeding import FilePictures
 from tagwise.pixels.mixing import draw_mix, mixed
 from tagwise.pixels.place import PictureRefused, Place
+from tagwise.tags.drawing import drawing
 from tagwise.tags.epoch import EpochIndex
 from tagwise.tags.law_report import sampled_laws
-from tagwise.tags.laws import Law, image_factors, label_factors
 from tagwise.training import checkpoints, learner, loop
 from tagwise.training.learner import Learner
 from tagwise.training.loop import memory_format, train
@@ -451,11 +451,11 @@ def test_w13_first_loss_of_a_net_is_the_entropy_of_its_law(kind: Loss, tmp_path:
 
 
 @pytest.mark.parametrize(("law", "threshold"), [("natural", None), ("sqrt", 40.0), ("uniform", 20.0)])
-def test_p16_each_tag_is_seen_as_often_as_its_law_expects(law: Law, threshold: float | None) -> None:
+def test_p16_each_tag_is_seen_as_often_as_its_law_expects(law: str, threshold: float | None) -> None:
     """Three epochs, in each of which a picture is drawn its factor times, rounded down or up."""
     ids, offsets = tiny_pictures().ids, tiny_pictures().offsets
     counts = np.bincount(ids, minlength=LABELS)
-    factors = image_factors(ids, offsets, label_factors(counts, law, threshold))
+    factors = drawing(ids, offsets, counts, law, threshold).draws(ids, offsets)
     index = EpochIndex.build(ids, offsets, counts, law, threshold)
     stream = PictureStream(index, tiny_plan().seed)
     images = next(length for length in count(int(3 * index.expected_length) - 3) if stream.epoch_of(length) == 3)

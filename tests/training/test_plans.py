@@ -101,6 +101,7 @@ def test_settings_by_name(setting: str, name: str, value: object) -> None:
         ("halvings=1.5", "--set does not fit"),
         ("momentum=null", "--set does not fit"),
         ("precision=float8", "--set does not fit"),
+        ("rounding=stochastic", "--set does not fit"),
         ("milestones=[0.5]", "decay is cosine"),
         ("augment.flip=1", "--set does not fit"),
         ("augment=3", "--set does not fit"),
@@ -136,6 +137,14 @@ def test_no_setting_of_a_stranger_is_more_than_wrong_use(text: str) -> None:
     except UsageError:
         return
     assert "=" in text
+
+
+def test_a_plans_law_is_one_and_its_rounding_is_for_tags() -> None:
+    assert tiny_plan(law="raked:0.3", rounding="independent").law == "raked:0.3"
+    with pytest.raises(UsageError, match="no law 'sqr'; the nearest is sqrt"):
+        tiny_plan(law="sqr")
+    with pytest.raises(UsageError, match="rounding is for the sampling law of a pretraining"):
+        tiny_plan(task="train", rounding="independent")
 
 
 def test_replace_keeps_what_is_none() -> None:
@@ -192,7 +201,7 @@ def test_nested_settings_change_one_by_one() -> None:
         ("p.json", '{"design": "resnext50_32x4"}', "no design 'resnext50_32x4'; the nearest .*resnext50_32x4d"),
         ("p.json", '{"design": {"block": "basic"}}', "does not fit: depths is missing"),
         ("p.json", '{"seed": "1"}', 'does not fit: seed is a whole number, not "1"'),
-        ("p.json", '{"law": 5}', "does not fit: law is natural, sqrt or uniform, not 5"),
+        ("p.json", '{"law": 5}', "does not fit: law is text, not 5"),
         ("p.json", "[]", "has to be a table of settings"),
         ("p.yaml", "[", "cannot be read: "),
         ("p.toml", "a", "cannot be read: "),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tagwise.tags.drawing import drawing
 from tagwise.tags.epoch import EpochIndex, positions_of
+from tagwise.tags.rounding import Rounding
 from tagwise.training.stream import PictureStream
 from tests.references.sampling import golden_arrays
 from tests.training.tiny import PICTURES, tiny_index
@@ -24,11 +27,12 @@ def chained(index: EpochIndex, epochs: int) -> NDArray[np.int64]:
     return np.concatenate([epoch.rows(np.arange(epoch.length)) for epoch in opened])
 
 
-@given(st.integers(0, 500), st.integers(1, 400))
-def test_any_stretch_is_that_of_the_epochs_in_a_row(first: int, count: int) -> None:
+@given(st.sampled_from(["systematic", "independent"]), st.integers(0, 500), st.integers(1, 400))
+def test_any_stretch_is_that_of_the_epochs_in_a_row(rounding: Rounding, first: int, count: int) -> None:
     """Stretches of up to several epochs, from a stream that has seen nothing before."""
-    expected = chained(tiny_index(), 20)[first : first + count]
-    found = PictureStream(tiny_index(), SEED).rows(np.arange(first, first + count))
+    index = replace(tiny_index(), rounding=rounding)
+    expected = chained(index, 20)[first : first + count]
+    found = PictureStream(index, SEED).rows(np.arange(first, first + count))
     assert found.tolist() == expected.tolist()
 
 
@@ -57,6 +61,14 @@ def test_epochs_of_positions() -> None:
     expected = np.repeat(np.arange(5), lengths)
     stream = PictureStream(tiny_index(), SEED)
     assert [stream.epoch_of(position) for position in range(sum(lengths))] == expected.tolist()
+
+
+def test_epochs_that_happen_to_be_empty_are_passed_over() -> None:
+    """Two pictures of one label, each kept with a chance of a half."""
+    drawn = drawing(np.zeros(2, np.int32), np.arange(3), np.array([2]), "cap", 1.0)
+    index = EpochIndex.of(np.zeros(2, np.int32), np.arange(3), drawn, "independent")
+    assert 0 in [index.epoch(SEED, number).length for number in range(40)]
+    assert PictureStream(index, SEED).rows(np.arange(20)).tolist() == chained(index, 60)[:20].tolist()
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64, 1000])

@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tagwise.base.files import FolderLock
+from tagwise.tags.fates import DISCARDED
 from tagwise.tags.key import canonical_key
-from tagwise.tags.labelling import DISCARDED, KEPT
+from tagwise.tags.space import LabelSpace
+from tagwise.tags.ways import KEPT
 from tagwise.verbs.gather import gather
 from tagwise.verbs.labels import LabelsResult, labels
+from tests.references.wordnet import write_wordnet
 from tests.verbs.road import Done
 
 Here = Callable[..., Done]
@@ -113,9 +117,115 @@ def test_asking_needs_no_file_and_no_label_and_writing_needs_a_file(here: Here, 
     done = here("labels", tmp_path / "corpus")
     assert (done.code, done.err) == (
         2,
-        "tagwise: The label space needs a file; give -o SPACE.json, or --explain TAG, which writes nothing.\n",
+        "tagwise: The label space needs a file; give -o SPACE.json, or --explain TAG or --compare SPACE, which need "
+        "none.\n",
     )
     assert sorted(tmp_path.iterdir()) == there
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """A corpus of some animals, a lexicon and a target beside it."""
+    write_wordnet(tmp_path / "wordnet")
+    tags = ["brown bear;ursus arctos", "beagles;Beagle", "tabby;bruin", "crane", "ootd;derrick", "ai"]
+    rows = [(f"{number}.png", cell, "ann") for number, cell in enumerate(tags)]
+    gather([table(tmp_path / "zoo.csv", rows)], tmp_path / "zoo", separator=";", pictures=False)
+    for part in ("train", "test"):
+        for kind in ("bear", "dog", "hovercraft"):
+            (tmp_path / "target" / part / kind).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / "target" / part / kind / f"{part} {kind}.png")
+    return tmp_path / "zoo"
+
+
+def test_w3_a_lexicon_merges_and_a_target_selects(zoo: Path, here: Here, tmp_path: Path) -> None:
+    given = ("labels", zoo, "--lexicon", tmp_path / "wordnet")
+    opened = here(*given, "-o", tmp_path / "open.json", "--json").json
+    assert opened["fates"] == dict.fromkeys([*KEPT, *DISCARDED], 0) | {
+        "label": 6,
+        "synonym": 1,
+        "plural": 1,
+        "too short": 1,
+        "unknown": 1,
+    }
+    assert (opened["ambiguous_labels"], opened["ambiguous"][0][:2]) == (2, ["bruin", 1])
+    aimed_at = (*given, "--for", tmp_path / "target")
+    aimed = here(*aimed_at, "-o", tmp_path / "aimed.json", "--compare", tmp_path / "open.json")
+    assert aimed.code == 0, aimed.err
+    for told in (
+        "2 of 3 classes of the target have a label",
+        "classes that the lexicon does not know: 1 (hovercraft)",
+        "lost: 4 words of the lexicon on 4 tags",
+        "2 labels in both, 3 gone, 0 new, 1 merged of several",
+    ):
+        assert told in aimed.out
+    asked = here(*aimed_at, "--explain", "tabby")
+    assert "is in or under no class of target, so it is no label." in asked.out
+    (tmp_path / "classes.txt").write_text("dog\ncrane\n", "utf-8")
+    listed = labels(zoo, tmp_path / "l.json", lexicon=tmp_path / "wordnet", for_=tmp_path / "classes.txt")
+    assert (listed.labels, listed.alignment and listed.alignment.without_labels) == (3, ())
+    done = here("labels", zoo, "-o", tmp_path / "x.json", "--for", tmp_path / "classes.txt")
+    assert (done.code, "give --lexicon beside --for" in done.err) == (2, True)
+
+
+def test_a_space_grows_without_new_ids(zoo: Path, tmp_path: Path) -> None:
+    old = labels(zoo, tmp_path / "old.json", lexicon=tmp_path / "wordnet", top=2)
+    new = labels(zoo, tmp_path / "new.json", lexicon=tmp_path / "wordnet", extend=tmp_path / "old.json")
+    before, after = (LabelSpace.load(tmp_path / name).labels for name in ("old.json", "new.json"))
+    assert 0 < old.labels < new.labels
+    assert [label.key for label in after[: len(before)]] == [label.key for label in before]
+
+
+def test_a_space_edited_by_hand_is_told_and_can_be_made_again(zoo: Path, here: Here, tmp_path: Path) -> None:
+    space = tmp_path / "space.json"
+    assert here("labels", zoo, "-o", space).code == 0
+    made = space.read_text("utf-8")
+    space.write_text(made.replace('"spelling": "crane"', '"spelling": "Crane"'), "utf-8")
+    done = here("labels", zoo, "-o", space)
+    assert (done.code, "is no label space as it was written: its digest is" in done.err) == (2, True)
+    assert here("labels", zoo, "-o", space, "--overwrite").code == 0
+    assert space.read_text("utf-8") == made
+
+
+def test_two_processes_do_not_write_one_space(zoo: Path, here: Here, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with FolderLock(tmp_path / "out"):
+        done = here("labels", zoo, "-o", tmp_path / "out" / "space.json")
+    assert (done.code, "Another process is writing into" in done.err) == (2, True)
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_names_of_tiny_imagenet_are_all_found_and_aligned(real_data: Path, tmp_path: Path) -> None:
+    """200 classes, two of which share a wagon, by the names that people use for them."""
+    source, lexica = real_data / "tiny_imagenet_tags" / "images.csv", real_data / "lexica"
+    gather([source], tmp_path / "corpus", tags_column="tags", separator=";", pictures=False)
+    words = lexica / "wordnet30_noun_synsets.tsv.gz"
+    result = labels(tmp_path / "corpus", tmp_path / "a.json", lexicon=words, for_=lexica / "tiny_imagenet_200.tsv")
+    assert sum(result.fates[fate] for fate in KEPT) == result.tags == 7700
+    assert result.labelled_pictures == 4000
+    assert result.alignment is not None
+    assert (result.alignment.classes, result.alignment.without_labels, result.alignment.lost_tags) == (200, (), 0)
+    assert "wagon" in result.alignment.shared
+    assert result.labels == 201, "a wagon is of two classes"
+    thousand = labels(tmp_path / "corpus", tmp_path / "b.json", lexicon=words, for_=lexica / "imagenet1k.tsv")
+    assert thousand.alignment is not None
+    assert len(thousand.alignment.shared) == 19
+    assert thousand.alignment.classes - len(thousand.alignment.without_labels) >= 200
+
+
+def test_spelling_families_of_a_shop_merge(real_data: Path, tmp_path: Path) -> None:
+    source = real_data / "fashion_tags" / "products.csv"
+    gather([source], tmp_path / "corpus", tags_column="tags", separator=";", pictures=False)
+    words = real_data / "lexica" / "wordnet30_noun_synsets.tsv.gz"
+    labels(tmp_path / "corpus", tmp_path / "space.json", lexicon=words, unknown="label")
+    encode = LabelSpace.load(tmp_path / "space.json").encode
+    for family in (
+        ("T-shirt", "Tshirt", "TShirt", "T-Shirts", "Tshirts"),
+        ("Watch", "Watches"),
+        ("Backpacks", "Rucksack"),
+        ("Handbag", "Handbags", "HandBag"),
+    ):
+        assert len({encode(tag) for tag in family}) == 1, family
+    assert encode("Sunglass") != encode("Sunglasses"), "a burning glass"
 
 
 def test_p8_every_hashtag_of_57_383_real_rows_has_one_fate(real_data: Path, tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ def calls(road: Road, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cal
     aliases, deny = f"{road / 'aliases.tsv'}", f"{at / 'words.txt'}"
     (at / "weights.csv").write_text("tag,weight\ncircle,2\n")
     weights = f"{at / 'weights.csv'}"
+    (at / "nouns.tsv").write_text("n00000001\tcircle, disc\n")
+    (at / "shapes.txt").write_text("circle\n")
+    nouns: dict[str, Any] = {
+        "lexicon": f"{at / 'nouns.tsv'}",
+        "for_": f"{at / 'shapes.txt'}",
+        "allow": f"{at / 'shapes.txt'}",
+    }
+    tagwise.labels(corpus, f"{at / 'base.json'}", **nouns)
+    spaces = {"extend": f"{at / 'base.json'}", "compare": space, "spill": f"{at}", **nouns}
     given: dict[str, dict[str, Any]] = {
         "quickstart": {"out": f"{road.folder}"},
         "gather": {
@@ -65,7 +74,7 @@ def calls(road: Road, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cal
             "caption_column": "caption",
             **lists,
         },
-        "labels": {"corpus": corpus, "out": f"{at / 'space.json'}", "aliases": aliases, "deny": deny},
+        "labels": {"corpus": corpus, "out": f"{at / 'space.json'}", "aliases": aliases, "deny": deny, **spaces},
         "pretrain": {"corpus": corpus, "labels": space, "out": f"{at / 'p'}", "tag_weights": weights, **plan},
         "train": {**target, "out": f"{at / 't'}", **plan},
         "compare": {**target, "model": [run], "out": f"{at / 'c'}", "by": ["knn"], "epochs": 1, "device": "cpu"},

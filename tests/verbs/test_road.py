@@ -201,12 +201,12 @@ def test_p15_a_dry_run_says_what_it_costs_and_writes_nothing(road: Road, here: H
     assert sorted(road.folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("law", ["natural", "sqrt", "uniform"])
+@pytest.mark.parametrize("law", ["natural", "sqrt", "uniform", "power:0.3", "cap", "raked"])
 def test_p16_the_sampler_is_chosen_by_name(road: Road, here: Here, tmp_path: Path, law: str) -> None:
-    threshold = () if law == "natural" else ("--threshold", "20")
+    threshold = () if law in ("natural", "raked") else ("--threshold", "20")
     arguments = (road / "corpus", "--labels", road / "space.json", "-o", tmp_path, *SMALL, "--law", law, *threshold)
     done = here("pretrain", *arguments, "--dry-run", "--rate", "100")
-    told = "natural: " if law == "natural" else f"{law}, threshold 20 pictures: "
+    told = f"{law}, threshold 20 pictures: " if threshold else f"{law}: "
     assert f"sampling law   {told}" in done.out
     assert here("pretrain", *arguments, "--law", "uniformly", "--dry-run").code == 2
 
@@ -307,7 +307,7 @@ def test_w20_smoke_both_laws_stand_beside_scratch_with_intervals(smoke: dict[str
         against = rows[gain["model"], gain["protocol"]]["accuracy"] - rows["scratch", "train"]["accuracy"]
         assert gain["low"] <= gain["points"] <= gain["high"]
         assert gain["points"] == pytest.approx(100 * against)
-    assert np.isfinite([law["effective_labels"] for law in result["labels"]["laws"].values()]).all()
+    assert np.isfinite([law["mass_effective_labels"] for law in result["labels"]["laws"].values()]).all()
     assert Path(result["report"]).is_file()
 
 

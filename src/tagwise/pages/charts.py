@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BANDS = ("head", "middle", "tail")
+BANDS = ("head", "middle", "tail")
+"""The parts of a law, see ``band_edges``."""
+
 _CLASSES_DRAWN = 30
 _CURVE_ROWS = 10
 _POINTS_TOLD = 200
@@ -46,8 +48,7 @@ class Score:
 def law_chart(label_names: Sequence[str], laws: Mapping[str, ArrayLike], *, caption: str) -> Chart:
     """Tag laws by rank on logarithmic axes, and the share of each that head, middle and tail take.
 
-    The head is the ceil(0.01 V) largest labels of a law, the middle the rest of its largest tenth,
-    the tail all others. Labels of share 0 are left out of the lines.
+    Labels of share 0 are left out of the lines.
 
     Args:
         label_names: The V labels.
@@ -56,7 +57,7 @@ def law_chart(label_names: Sequence[str], laws: Mapping[str, ArrayLike], *, capt
     """
     orders = {name: np.argsort(-np.asarray(law), kind="stable") for name, law in laws.items()}
     ranked = {name: np.asarray(law, dtype=np.float64)[orders[name]] for name, law in laws.items()}
-    edges = _band_edges(len(label_names))
+    edges = band_edges(len(label_names))
     bands = {name: [float(law[start:stop].sum()) for start, stop in edges] for name, law in ranked.items()}
     keys = marks.line_keys(laws)
     height = 20 + 3 * (34 + 22 * len(laws))
@@ -236,12 +237,13 @@ def _draw_bands(
     axes.axis("off")
     for band, (start, stop) in enumerate(edges):
         top = band * pitch
-        axes.annotate(f"{_BANDS[band]}: {stop - start:,} labels", (0, top), va="center", color=COLORS["muted"])
+        axes.annotate(f"{BANDS[band]}: {stop - start:,} labels", (0, top), va="center", color=COLORS["muted"])
         for row, (shares, key) in enumerate(zip(bands, keys, strict=True), start=1):
             marks.bar(axes, top + row, shares[band], COLORS[key.color], f"{percent(shares[band])} {key.text}")
 
 
-def _band_edges(labels: int) -> list[tuple[int, int]]:
+def band_edges(labels: int) -> list[tuple[int, int]]:
+    """Ranks of the head, the largest hundredth of the labels rounded up, of the rest of the tenth, and of the tail."""
     head, tenth = -(-labels // 100), -(-labels // 10)
     return [(0, head), (head, tenth), (tenth, labels)]
 
@@ -254,7 +256,7 @@ def _law_table(
     bands: Mapping[str, Sequence[float]],
 ) -> Table:
     rows: list[list[Cell]] = [
-        [f"{_BANDS[band]}, {stop - start:,} labels", *(percent(shares[band]) for shares in bands.values())]
+        [f"{BANDS[band]}, {stop - start:,} labels", *(percent(shares[band]) for shares in bands.values())]
         for band, (start, stop) in enumerate(edges)
     ]
     steps = [digit * 10**power for power in range(12) for digit in (1, 2, 5)]

@@ -1,8 +1,8 @@
 """A weighted epoch as a pure function of seed, epoch and position; no permutation is stored.
 
-Pictures with one repeat factor form a group. An epoch gives each group a whole number of slots
-by systematic rounding, a keyed permutation sends positions to slots, and a slot to a picture
-of its group. Everything is integers, so that all machines draw the same.
+Pictures that are drawn alike form a group. An epoch gives each group a whole number of slots, a
+keyed permutation sends positions to slots, and a slot to a picture of its group. Everything is
+integers, so that all machines draw the same.
 """
 
 from __future__ import annotations
@@ -17,63 +17,74 @@ from numpy.typing import NDArray
 
 from tagwise.base.errors import DataRefused, TagwiseError
 from tagwise.base.files import open_atomically, read_json, write_json
-from tagwise.base.rng import stream_seed
-from tagwise.tags.laws import Counts, Flat, Law, label_factors, rarest_counts, rarest_labels
-from tagwise.tags.permutation import BLOCK_POSITIONS, Permutation, mixed, permuted
-
-FRACTION_BITS = 24
-"""Repeat factors are held in units of 2^-24; whole ones are exact."""
+from tagwise.tags.drawing import Drawing, drawing
+from tagwise.tags.laws import Counts, Flat
+from tagwise.tags.permutation import BLOCK_POSITIONS, Permutation
+from tagwise.tags.rounding import FRACTION_BITS, Independent, Rounded, Rounding, Systematic
 
 LONGEST_EPOCH = 2**62 >> FRACTION_BITS
-"""Draws, 2.7e11: their sum in those units stays below 2^62."""
+"""Draws, 2.7e11: their sum in units of 2^-24 stays below 2^62."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EpochIndex:
     """What all epochs of a corpus under one law share.
 
-    Three files: ``epoch.json``, ``groups.npy`` and ``rows.npy``, which is mapped, not read.
+    Three files: ``epoch.json``, ``groups.npy`` and ``rows.npy``, which is mapped, not read. One index
+    draws the same on all machines. Capped and raked draws come out of exp and log, whose last bit may
+    differ between kinds of processors: a cluster of several kinds has to share one index.
     """
 
-    law: Law
+    law: str
     threshold: float | None
-    """In pictures; None for ``natural``."""
+    """In pictures; draws in an epoch for a raked law; None for ``natural``."""
+    rounding: Rounding
+    """How expected draws are made whole; see ``tags.rounding``."""
     rows: NDArray[np.uint32] | NDArray[np.int64]
-    """Labelled pictures, from the least to the most repeated."""
+    """Labelled pictures, from the least to the most drawn."""
     group_starts: Counts
     """Where each group begins in ``rows``; one more than groups."""
     group_factors: Counts
-    """Repeat factor of each group in units of 2^-24, ascending."""
+    """Expected draws of a picture of each group in units of 2^-24, ascending."""
 
     @classmethod
-    def build(cls, ids: Flat, offsets: Flat, counts: Counts, law: Law, threshold: float | None = None) -> EpochIndex:
-        """Sorts the labelled pictures by their repeat factor.
+    def build(cls, ids: Flat, offsets: Flat, counts: Counts, law: str, threshold: float | None = None) -> EpochIndex:
+        """The index of a law, with systematic rounding; arguments and errors as in ``drawing`` and ``of``."""
+        return cls.of(ids, offsets, drawing(ids, offsets, counts, law, threshold))
+
+    @classmethod
+    def of(cls, ids: Flat, offsets: Flat, drawn: Drawing, rounding: Rounding = "systematic") -> EpochIndex:
+        """Sorts the labelled pictures by how often they are drawn.
 
         Args:
             ids: Label ids of all pictures, one after the other; may be a memory map.
             offsets: Where each picture begins in ``ids``; one more than pictures; may be one too.
-            counts: Pictures of each label.
-            law: How pictures are repeated.
-            threshold: In pictures; None for ``natural``.
+            drawn: How often pictures are drawn.
+            rounding: How expected draws are made whole.
 
         Raises:
             DataRefused: No picture has a label, or the epoch is longer than 2.7e11 draws.
-            UsageError: Law and threshold do not fit.
         """
-        factors = np.rint(label_factors(counts, law, threshold) * 2.0**FRACTION_BITS)
-        sizes = rarest_counts(ids, offsets, counts)
-        length = float(factors @ sizes) / 2.0**FRACTION_BITS
-        if not 1 <= length <= LONGEST_EPOCH:
+        sizes, sums = np.zeros(drawn.level_count, np.int64), np.zeros(drawn.level_count)
+        for *_, draws in drawn.blocks(ids, offsets):
+            levels = drawn.levels(draws)
+            sizes += np.bincount(levels + 1, minlength=len(sizes) + 1)[1:]
+            sums += np.bincount(levels + 1, draws, minlength=len(sizes) + 1)[1:]
+        if not 1 <= sums.sum() <= LONGEST_EPOCH:
             raise DataRefused(
-                f"An epoch of {length:.3g} draws from {sizes.sum()} labelled pictures cannot be indexed; "
+                f"An epoch of {sums.sum():.3g} draws from {sizes.sum()} labelled pictures cannot be indexed; "
                 f"1 to {LONGEST_EPOCH:.2g} draws can, so change the label space or the threshold."
             )
-        used = np.unique(factors[sizes > 0])
-        group_of_label = np.searchsorted(used, factors)  # of labels that are nobody's rarest, unused
-        group_sizes = np.bincount(group_of_label, weights=sizes, minlength=len(used) + 1)[: len(used)]
-        starts = np.concatenate([[0], np.cumsum(group_sizes.astype(np.int64))])
-        rows = _sorted_by_group(ids, offsets, counts, group_of_label, starts)
-        return cls(law=law, threshold=threshold, rows=rows, group_starts=starts, group_factors=used.astype(np.int64))
+        held = sizes > 0
+        starts = np.concatenate([[0], np.cumsum(sizes[held])])
+        return cls(
+            law=drawn.law,
+            threshold=drawn.threshold,
+            rounding=rounding,
+            rows=_sorted_by_group(ids, offsets, drawn, np.cumsum(held) - 1, starts),
+            group_starts=starts,
+            group_factors=np.rint(sums[held] / sizes[held] * 2.0**FRACTION_BITS).astype(np.int64),
+        )
 
     @cached_property
     def sums(self) -> Counts:
@@ -95,7 +106,8 @@ class EpochIndex:
         for name, array in (("rows.npy", self.rows), ("groups.npy", groups)):
             with open_atomically(folder / name) as handle:
                 np.save(handle, array)
-        write_json(folder / "epoch.json", {"law": self.law, "threshold": self.threshold, "rows": len(self.rows)})
+        facts = {"law": self.law, "threshold": self.threshold, "rounding": self.rounding, "rows": len(self.rows)}
+        write_json(folder / "epoch.json", facts)
 
     @staticmethod
     def load(folder: Path) -> EpochIndex:
@@ -108,13 +120,15 @@ class EpochIndex:
         try:
             rows = np.load(folder / "rows.npy", mmap_mode="r")
             ends, factors = np.load(folder / "groups.npy")
-        except (OSError, EOFError, ValueError) as error:
+            law, threshold, rounding = (facts[name] for name in ("law", "threshold", "rounding"))
+        except (OSError, EOFError, ValueError, KeyError) as error:
             raise _unusable(folder, str(error)) from error
         if not len(rows) == facts.get("rows") == ends[-1]:
             raise _unusable(folder, "its files differ in length")
         return EpochIndex(
-            law=facts["law"],
-            threshold=facts["threshold"],
+            law=law,
+            threshold=threshold,
+            rounding=rounding,
             rows=rows,
             group_starts=np.concatenate([[0], ends]),
             group_factors=factors,
@@ -124,8 +138,7 @@ class EpochIndex:
 class Epoch:
     """One pass: which picture stands at each position.
 
-    A picture of repeat factor r is drawn floor(r) or ceil(r) times, r times in the mean over
-    epochs; the number of draws is the sum of all factors, rounded down or up.
+    A picture of r expected draws is drawn floor(r) or ceil(r) times, r times in the mean over epochs.
 
     Args:
         index: The corpus under its law.
@@ -137,16 +150,14 @@ class Epoch:
         self._rows = index.rows
         self._row_starts = index.group_starts[:-1]
         self._sizes = np.diff(index.group_starts)
-        offset = stream_seed(seed, "epoch offset", number) % 2**FRACTION_BITS
-        self._slot_starts = (index.sums + offset) >> FRACTION_BITS
-        self._order = Permutation(self.length, seed, "epoch order", number)
-        key = np.uint64(stream_seed(seed, "epoch groups", number))
-        self._keys = mixed(np.arange(len(self._sizes), dtype=np.uint64) + key)
+        rounded = Systematic if index.rounding == "systematic" else Independent
+        self._rounded: Rounded = rounded(index, seed, number)
+        self._order = Permutation(max(1, self.length), seed, "epoch order", number)
 
     @property
     def length(self) -> int:
         """Draws in this epoch."""
-        return int(self._slot_starts[-1])
+        return int(self._rounded.slot_starts[-1])
 
     def rows(self, positions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """The pictures at the given positions, each in ``0..length-1``."""
@@ -158,14 +169,14 @@ class Epoch:
         return rows
 
     def _places(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Slots to places in the index's rows: a whole lap shows all of a group, the slots left a random choice."""
-        groups = np.searchsorted(self._slot_starts, slots, side="right") - 1
+        """Slots to places in the index's rows: a whole lap shows all of a group, the slots left its extra copies."""
+        starts = self._rounded.slot_starts
+        groups = np.searchsorted(starts, slots, side="right") - 1
         sizes = self._sizes[groups]
-        slots_before = self._slot_starts[groups]
-        laps, turns = np.divmod(slots - slots_before, sizes)
-        whole_laps = (self._slot_starts[groups + 1] - slots_before) // sizes
+        laps, turns = np.divmod(slots - starts[groups], sizes)
+        whole_laps = (starts[groups + 1] - starts[groups]) // sizes
         extra = np.flatnonzero(laps == whole_laps)
-        turns[extra] = _chosen(turns[extra], sizes[extra], self._keys[groups[extra]])
+        turns[extra] = self._rounded.extra_turns(turns[extra], groups[extra])
         return self._row_starts[groups] + turns
 
 
@@ -184,31 +195,25 @@ def positions_of(step: int, batch: int, rank: int = 0, world: int = 1) -> NDArra
     return np.arange(first, first + batch_per_rank, dtype=np.int64)
 
 
-def _chosen(turns: NDArray[np.int64], sizes: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    # The rotation alone makes every member equally likely, however few bits the permutation works on.
-    lengths = sizes.astype(np.uint64)
-    moved = permuted(turns.astype(np.uint64), lengths, keys)
-    return ((moved + mixed(~keys) % lengths) % lengths).astype(np.int64)
-
-
 def _unusable(folder: Path, reason: str) -> TagwiseError:
     return TagwiseError(f"The sampling index {folder} cannot be used: {reason}; remove it to build it anew.")
 
 
 def _sorted_by_group(
-    ids: Flat, offsets: Flat, counts: Counts, group_of_label: NDArray[np.intp], starts: Counts
+    ids: Flat, offsets: Flat, drawn: Drawing, group_of_level: NDArray[np.int64], starts: Counts
 ) -> NDArray[np.uint32] | NDArray[np.int64]:
     """A stable counting sort in blocks: the rows are all that it needs memory for."""
     pictures = len(offsets) - 1
     rows = np.empty(starts[-1], np.uint32 if pictures < 2**32 else np.int64)
     following = starts[:-1].copy()
-    for first, rarest in rarest_labels(ids, offsets, counts):
-        labelled = np.flatnonzero(rarest >= 0)
-        groups = group_of_label[rarest[labelled]]
+    for block, *_, draws in drawn.blocks(ids, offsets):
+        levels = drawn.levels(draws)
+        labelled = np.flatnonzero(levels >= 0)
+        groups = group_of_level[levels[labelled]]
         order = np.argsort(groups, kind="stable")
         sizes = np.bincount(groups, minlength=len(following))
         before = np.cumsum(sizes) - sizes
         within = np.arange(len(order)) - before[groups[order]]
-        rows[following[groups[order]] + within] = first + labelled[order]
+        rows[following[groups[order]] + within] = block.start + labelled[order]
         following += sizes
     return rows

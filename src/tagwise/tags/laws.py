@@ -1,24 +1,20 @@
-"""Sampling laws: how often a picture is drawn, and what its labels' shares then become.
+"""Sampling laws: what the counts of labels say of how often a picture is drawn, and what their shares then become.
 
 After D. Mahajan et al., "Exploring the Limits of Weakly Supervised Pretraining" (arXiv
-1805.00932); the repeat factor as in A. Gupta et al., "LVIS" (arXiv 1908.03195, section 3).
+1805.00932); the repeat factor as in A. Gupta et al., "LVIS" (arXiv 1908.03195, section 3);
+the head cap after H. Xu et al., "Demystifying CLIP Data" (arXiv 2309.16671).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagwise.base.errors import UsageError, unknown
-
-Law = Literal["natural", "sqrt", "uniform"]
-LAWS: tuple[Law, ...] = get_args(Law)
-
-DEFAULT_EPOCH_LENGTH = 1.5
-"""Draws in an epoch per labelled picture, where no threshold is given."""
 
 BLOCK_PICTURES = 65_536
 """Pictures looked at together, so that 10^8 of them need no memory of their own."""
@@ -28,49 +24,82 @@ Counts = NDArray[np.int64]
 Flat = NDArray[np.integer[Any]]
 
 
-def label_factors(counts: Counts, law: Law, threshold: float | None = None) -> Numbers:
-    """Repeat factor of each label: ``max(1, phi(threshold / count))``.
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """What a law's text means."""
+
+    scheme: Literal["natural", "power", "cap", "raked"]
+    """``power`` repeats pictures of rare labels, ``cap`` drops pictures of frequent ones, ``raked`` weighs pictures
+    so that the labels' shares come out as wanted."""
+    exponent: float = 0.0
+    """a of power's factor ``(threshold / count)^a``, and of raked's target ``count^(1 - a)``: 0.5 for the square-root
+    law, 1 for the uniform one."""
+
+
+_EXPONENTS = {"sqrt": 0.5, "uniform": 1.0}
+_NAMED = {
+    "natural": Law(scheme="natural"),
+    "sqrt": Law(scheme="power", exponent=0.5),
+    "uniform": Law(scheme="power", exponent=1.0),
+    "cap": Law(scheme="cap"),
+    "raked": Law(scheme="raked", exponent=0.5),
+}
+_FAMILIES = {"power": _NAMED["sqrt"], "raked": _NAMED["raked"]}
+LAW_FORMS = (*_NAMED, "power:0.3", "raked:uniform", "raked:0.3")
+"""Every form that a law is written in; an exponent is above 0 and at most 1."""
+
+
+def parse_law(text: str) -> Law:
+    """Reads a law in one of ``LAW_FORMS``.
+
+    Raises:
+        UsageError: No such law, or an exponent out of range.
+
+    >>> parse_law("power:0.5") == parse_law("sqrt")
+    True
+    """
+    if text in _NAMED:
+        return _NAMED[text]
+    family, _, told = text.partition(":")
+    try:
+        exponent = _EXPONENTS[told] if told in _EXPONENTS else float(told)
+        law = replace(_FAMILIES[family], exponent=exponent)
+    except (KeyError, ValueError):
+        raise unknown("law", text, LAW_FORMS) from None
+    if not 0 < exponent <= 1:
+        raise UsageError(f"The law {text} has the exponent {told}; give one above 0 and at most 1: {family}:0.3.")
+    return law
+
+
+def label_factors(counts: Counts, law: str, threshold: float | None = None) -> Numbers:
+    """What each label does to its pictures: ``max(1, (threshold / count)^a)``, capped ``min(1, threshold / count)``.
 
     Args:
         counts: Pictures of each label.
-        law: ``sqrt`` and ``uniform`` name phi, the square root or the identity; ``natural``
-            repeats nothing.
-        threshold: Pictures that a label needs not to be repeated; none for ``natural``.
+        law: Any but a raked one, whose pictures do not follow from counts alone; ``natural`` changes nothing.
+        threshold: Pictures that a label needs not to be repeated, or may have not to be thinned out; none for
+            ``natural``.
 
     Returns:
-        Factors of at least 1; 1 for a label without pictures.
+        Repeat factors of at least 1, or probabilities to keep a picture; 1 for a label without pictures.
 
     Raises:
         UsageError: No such law, or a threshold that it cannot use.
     """
-    if law not in LAWS:
-        raise unknown("law", law, LAWS)
+    parsed = parse_law(law)
+    assert parsed.scheme != "raked", law
     factors = np.ones(len(counts))
-    if law == "natural":
+    if parsed.scheme == "natural":
         if threshold is not None:
-            raise UsageError(f"The natural law repeats nothing, so it has no threshold; {threshold} was given.")
+            raise UsageError(f"The natural law changes nothing, so it has no threshold; {threshold} was given.")
         return factors
     if threshold is None or not 0 < threshold < np.inf:
         raise UsageError(f"The law {law} needs a threshold in pictures, above 0; {threshold} was given.")
     np.divide(threshold, counts, out=factors, where=counts > 0)
-    return np.maximum(1.0, np.sqrt(factors) if law == "sqrt" else factors, out=factors)
-
-
-def image_factors(ids: Flat, offsets: Flat, factors: Numbers) -> Numbers:
-    """Repeat factor of each picture: the largest of its labels.
-
-    Args:
-        ids: Label ids of all pictures, one after the other.
-        offsets: Where each picture begins in ``ids``; one more than pictures.
-        factors: Repeat factor of each label.
-
-    Returns:
-        One factor a picture; 0 for pictures without labels, which are never drawn.
-    """
-    drawn = np.empty(len(offsets) - 1)
-    for rows, tags in _blocks(offsets):
-        drawn[rows] = _largest(factors[ids[tags]], offsets[rows.start : rows.stop + 1], 0.0)
-    return drawn
+    if parsed.scheme == "cap":
+        return np.minimum(1.0, factors, out=factors)
+    powers = np.sqrt(factors) if parsed.exponent == 0.5 else factors**parsed.exponent
+    return np.maximum(1.0, powers, out=factors)
 
 
 def rarest_labels(ids: Flat, offsets: Flat, counts: Counts) -> Iterator[tuple[int, Counts]]:
@@ -88,9 +117,8 @@ def rarest_labels(ids: Flat, offsets: Flat, counts: Counts) -> Iterator[tuple[in
     rank = np.empty(len(counts), np.int64)
     rank[by_rarity] = np.arange(len(counts))
     by_rarity = np.append(by_rarity, -1)
-    for rows, tags in _blocks(offsets):
-        ranks = _largest(rank[ids[tags]], offsets[rows.start : rows.stop + 1], -1)
-        yield rows.start, by_rarity[ranks]
+    for pictures, entries, starts in blocks(offsets):
+        yield pictures.start, by_rarity[joined(np.maximum, rank[ids[entries]], starts, -1)]
 
 
 def rarest_counts(ids: Flat, offsets: Flat, counts: Counts) -> Counts:
@@ -101,96 +129,36 @@ def rarest_counts(ids: Flat, offsets: Flat, counts: Counts) -> Counts:
     return pictures[1:]
 
 
-def occurrence_law(ids: Flat, offsets: Flat, weights: Numbers, labels: int) -> Numbers:
-    """Share of each label among all labels of the pictures drawn.
+def power_target(counts: Counts, exponent: float) -> Numbers:
+    """The law in which shares are as ``count^(1 - exponent)``; 0 for a label without pictures."""
+    powers = np.zeros(len(counts))
+    np.power(counts, 1.0 - exponent, out=powers, where=counts > 0)
+    return normalised(powers)
 
-    Args:
-        ids: Label ids of all pictures, one after the other.
-        offsets: Where each picture begins in ``ids``.
-        weights: Expected draws of each picture.
-        labels: Size of the label space.
+
+def blocks(offsets: Flat) -> Iterator[tuple[slice, slice, Flat]]:
+    """Walks over flat label ids in blocks of pictures.
+
+    Yields:
+        Slices of the pictures and of their entries; where each picture begins among those, and where the last ends.
     """
-    return _normalised(_weighted_counts(ids, offsets, weights, labels))
-
-
-def mass_law(ids: Flat, offsets: Flat, weights: Numbers, labels: int) -> Numbers:
-    """Share of each label in the targets of a softmax, where each of a picture's k labels is 1/k.
-
-    Args:
-        ids: Label ids of all pictures, one after the other.
-        offsets: Where each picture begins in ``ids``.
-        weights: Expected draws of each picture.
-        labels: Size of the label space.
-    """
-    per_label = weights / np.maximum(1, np.diff(offsets))
-    return _normalised(_weighted_counts(ids, offsets, per_label, labels))
-
-
-def intended_law(counts: Counts, factors: Numbers) -> Numbers:
-    """The law that the factors aim at: they would reach it if every picture had one label."""
-    return _normalised(counts * factors)
-
-
-def threshold_for_length(counts: Counts, rarest: Counts, law: Law, length: float | None = None) -> float:
-    """The smallest threshold whose epoch has the length wanted.
-
-    Between two neighbouring counts the length is linear in phi(threshold), so that it is
-    solved there instead of searched for.
-
-    Args:
-        counts: Pictures of each label.
-        rarest: Pictures of which it is the rarest label, as ``rarest_counts`` gives them.
-        law: ``sqrt`` or ``uniform``.
-        length: Expected draws in an epoch; 1.5 times the labelled pictures unless given.
-
-    Raises:
-        UsageError: The length is below the number of labelled pictures, or the law has none.
-    """
-    if law not in LAWS or law == "natural":
-        raise unknown("law with a threshold", law, LAWS[1:])
-    pictures = int(rarest.sum())
-    length = DEFAULT_EPOCH_LENGTH * pictures if length is None else length
-    if not 1 <= pictures <= length < np.inf:
-        raise UsageError(
-            f"An epoch of {length:g} draws cannot show each of {pictures} labelled pictures; "
-            f"ask for {max(1, pictures)} or more."
-        )
-    held = rarest > 0
-    order = np.argsort(counts[held], kind="stable")
-    levels, sizes = counts[held][order].astype(np.float64), rarest[held][order]
-    phi = np.sqrt(levels) if law == "sqrt" else levels
-    repeated = np.cumsum(sizes / phi)  # draws per phi(threshold) of the labels up to this level
-    unrepeated = pictures - np.cumsum(sizes)
-    reached = max(0, int(np.searchsorted(phi * repeated + unrepeated, length, side="right")) - 1)
-    solved = float((length - unrepeated[reached]) / repeated[reached])
-    return solved**2 if law == "sqrt" else solved
-
-
-def _blocks(offsets: Flat) -> Iterator[tuple[slice, slice]]:
-    """Slices of pictures and of their entries."""
     pictures = len(offsets) - 1
     for first in range(0, pictures, BLOCK_PICTURES):
         last = min(first + BLOCK_PICTURES, pictures)
-        yield slice(first, last), slice(int(offsets[first]), int(offsets[last]))
+        starts = offsets[first : last + 1]
+        yield slice(first, last), slice(int(starts[0]), int(starts[-1])), starts - starts[0]
 
 
-def _largest(values: NDArray[Any], offsets: Flat, otherwise: float) -> NDArray[Any]:
-    """The largest value of each picture of a block; ``otherwise`` where it has none."""
-    largest = np.full(len(offsets) - 1, otherwise, values.dtype)
-    held = np.diff(offsets) > 0
+def joined(ufunc: np.ufunc, values: NDArray[Any], starts: Flat, otherwise: float) -> NDArray[Any]:
+    """The values of each picture of a block taken together by ``ufunc``; ``otherwise`` where it has none."""
+    together = np.full(len(starts) - 1, otherwise, values.dtype)
+    held = np.diff(starts) > 0
     if held.any():  # reduceat would take an empty picture's value from the next
-        largest[held] = np.maximum.reduceat(values, offsets[:-1][held] - offsets[0])
-    return largest
+        together[held] = ufunc.reduceat(values, starts[:-1][held])
+    return together
 
 
-def _weighted_counts(ids: Flat, offsets: Flat, weights: Numbers, labels: int) -> Numbers:
-    totals = np.zeros(labels)
-    for rows, tags in _blocks(offsets):
-        per_tag = np.repeat(weights[rows], np.diff(offsets[rows.start : rows.stop + 1]))
-        totals += np.bincount(ids[tags], weights=per_tag, minlength=labels)
-    return totals
-
-
-def _normalised(totals: Numbers) -> Numbers:
+def normalised(totals: Numbers) -> Numbers:
+    """Shares that sum to 1."""
     shares: Numbers = totals / totals.sum()
     return shares

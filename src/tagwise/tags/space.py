@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from tagwise.base import settings
 from tagwise.base.errors import UsageError
 from tagwise.base.files import write_text
-from tagwise.tags.key import canonical_key
+from tagwise.tags.key import canonical_key, is_number
+from tagwise.tags.signatures import Rule
 from tagwise.tags.table import Assignment, Counts, Ids, TagTable, assign
+
+SPOKEN = ("label", "alias")
+"""Fates by its characters of a tag that may be a label."""
+
+
+class Edited(UsageError):  # noqa: N818 - it says what happened
+    """A label space is no longer as it was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,45 +37,113 @@ class Label:
     spelling: str
     """The raw tag that says it most often, for people to read."""
     members: tuple[str, ...]
-    """Every key that became this label: its own, folded plurals, aliases."""
+    """Every key that became this label: its own, folded plurals, aliases, synonyms."""
     pictures: int
     """Pictures that hold it."""
+    synsets: tuple[str, ...] = ()
+    """Its meanings in the lexicon, ascending."""
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether it has several meanings: nobody can tell them apart by the tag."""
+        return len(self.synsets) > 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
-    """What makes a tag a label; everything is off but plurals."""
+    """What makes a tag a label; everything is off but plurals and, with a lexicon, what that brings."""
 
     min_count: int = 1
     """Pictures that a label needs."""
     top: int | None = None
     """Labels kept, the most frequent first."""
-    min_length: int = 1
-    """Characters that a key needs; 1, because many Chinese words are one character."""
+    min_length: int | None = None
+    """Characters that a key needs; None: 1, because many Chinese words are one character; with a lexicon, whose
+    short names are abbreviations, 3; aimed at a target 2."""
     min_owners: int = 1
     """Distinct people who must have said it; needs owners in the tag table."""
     drop_numbers: bool = False
     """Whether keys of numbers only are discarded."""
     plurals: bool = True
-    """Whether a plural joins its singular where that is in the corpus and at least as frequent.
+    """Whether a plural joins its singular.
 
-    There is no lexicon behind it: ``news`` joins ``new``. The fates say each fold; an alias of a
-    key to itself (``news<TAB>news``) prevents it."""
+    With a lexicon: where that does not know the plural and knows exactly one singular of it. Without, or of words that
+    it does not know: where the singular is in the corpus and at least as frequent, so that ``news`` joins ``new``. The
+    fates say each fold; an alias of a key to itself (``news<TAB>news``) prevents it."""
     aliases: dict[str, str] = field(default_factory=dict)
     """Key of an alias to the key that it stands for, chains resolved."""
     deny: tuple[str, ...] = ()
     """Keys that are never labels."""
+    allow: tuple[str, ...] = ()
+    """Keys that alone are labels, with all that is counted as them; empty: all may be."""
+    rule: Rule | None = None
+    """When two keys of the lexicon are one label; None: ``signature``, or ``target`` where there is one."""
+    max_senses: int | None = None
+    """Meanings that a key may have in the lexicon."""
+    unknown: Literal["drop", "label"] = "drop"
+    """What becomes of a key that the lexicon does not know."""
 
     def __post_init__(self) -> None:
-        for name in ("min_count", "min_length", "min_owners", "top"):
+        for name in ("min_count", "min_length", "min_owners", "top", "max_senses"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name}={value} keeps nothing apart; give 1 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
+class LexiconFacts:
+    """The lexicon that merged the tags."""
+
+    version: str
+    digest: str
+    parents: dict[str, tuple[str, ...]]
+    """Of each synset of a label that has any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetFacts:
+    """The target that the labels were aligned to."""
+
+    name: str
+    digest: str
+    classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The label space that this one extends."""
+
+    digest: str
+    labels: int
+    """The first ones here, with the ids that they had there."""
+
+
+def word_fate(key: str, word: str, denied: frozenset[str], options: LabelOptions) -> str:
+    """What becomes of a tag as far as its characters decide.
+
+    Args:
+        key: Its canonical key.
+        word: The key that it is an alias of, or its own.
+        denied: Keys that are never labels.
+        options: What makes a tag a label.
+
+    Returns:
+        ``empty``, ``denied``, ``number``, ``too short``, or ``label`` or ``alias`` for those that may be one.
+    """
+    if not key:
+        return "empty"
+    if key in denied or word in denied:
+        return "denied"
+    if options.drop_numbers and is_number(word):
+        return "number"
+    if len(word) < (options.min_length or 1):
+        return "too short"
+    return "label" if key == word else "alias"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelSpace:
-    """Ordered labels, most frequent first, ties by key; and how they came about."""
+    """Ordered labels, most frequent first, ties by key, behind those of a space that it extends."""
 
     labels: tuple[Label, ...]
     options: LabelOptions
@@ -78,13 +157,16 @@ class LabelSpace:
     """Entries of the table."""
     fates: dict[str, int]
     """Entries by what became of them, kept ones included; they sum to ``tags``."""
+    lexicon: LexiconFacts | None = None
+    target: TargetFacts | None = None
+    base: Base | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def counts(self) -> Counts:
-        """Pictures of each label, not increasing."""
+        """Pictures of each label, not increasing but for those of a base."""
         return np.array([label.pictures for label in self.labels], np.int64)
 
     @property
@@ -103,8 +185,8 @@ class LabelSpace:
     def encode(self, tag: str) -> int | None:
         """The label id of a raw tag, or None when it is no label here."""
         key = canonical_key(tag)
-        target = self.options.aliases.get(key, key)
-        return None if key in self._denied else self._id_by_key.get(target)
+        word = self.options.aliases.get(key, key)
+        return self._id_by_key.get(word) if word_fate(key, word, self._denied, self.options) in SPOKEN else None
 
     def encode_table(self, table: TagTable) -> Assignment:
         """The label ids of every picture of any corpus."""
@@ -117,8 +199,8 @@ class LabelSpace:
         return np.fromiter((-1 if label is None else label for label in ids), np.int32, len(tags))
 
     def to_json(self) -> str:
-        """The whole label space as text; the same input gives the same characters."""
-        return json.dumps(settings.to_plain(self), indent=1, ensure_ascii=False) + "\n"
+        """The whole label space as text, its digest first; the same input gives the same characters."""
+        return json.dumps({"digest": self.digest, **settings.to_plain(self)}, indent=1, ensure_ascii=False) + "\n"
 
     @staticmethod
     def from_json(text: str, where: str) -> LabelSpace:
@@ -130,12 +212,16 @@ class LabelSpace:
 
         Raises:
             UsageError: It is no label space.
+            Edited: Somebody changed it since it was written.
         """
         try:
             plain = json.loads(text)
         except ValueError as error:
             raise UsageError(f"The label space in {where} is no JSON: {error}.") from error
-        return settings.from_plain(LabelSpace, plain, where)
+        told = plain.pop("digest", None) if isinstance(plain, dict) else None
+        space = settings.from_plain(LabelSpace, plain, where)
+        _refuse_edited(space, told, where)
+        return space
 
     def save(self, path: Path) -> None:
         """Writes the label space as UTF-8 JSON."""
@@ -153,3 +239,25 @@ class LabelSpace:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The label space {path} cannot be read: {error}.") from error
         return LabelSpace.from_json(text, str(path))
+
+
+def _refuse_edited(space: LabelSpace, told: object, where: str) -> None:
+    first = space.base.labels if space.base else 0
+    ranks = [(-label.pictures, label.key) for label in space.labels]
+    unordered = [below for above, below in pairwise(ranks[first:]) if above > below]
+    owners = Counter(key for label in space.labels for key in {*label.members, label.key})
+    shared = [key for key, labels in owners.items() if labels > 1]
+    if shared:
+        wrong = f"{shared[0]!r} belongs to two labels"
+    elif unordered:
+        wrong = f"the label {unordered[0][1]!r} stands below rarer ones"
+    elif sum(space.fates.values()) != space.tags or first > len(space):
+        wrong = "its counts contradict each other"
+    elif told not in (None, space.digest):  # old files have none
+        wrong = f"its digest is {space.digest} and not {told}"
+    else:
+        return
+    raise Edited(
+        f"{where} is no label space as it was written: {wrong}; make it again with tagwise labels, whose --deny, "
+        "--allow and --aliases change what is in it."
+    )

@@ -5,15 +5,58 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagwise.base.errors import DataRefused
+from tagwise.tags.permutation import mixed
 
 Ids = NDArray[np.int32]
 Counts = NDArray[np.int64]
+Numbers = NDArray[np.uint64]
+
+_OTHER = np.uint64(0x9E3779B97F4A7C15)
+"""Makes of one mix of bits a second one."""
+
+
+class Tags(Protocol):
+    """What a label space asks of the tags of a corpus, held in memory (``TagTable``) or by an engine on disk.
+
+    Words are the tags on their way to labels: ``words[i]`` is the word that ``raw[i]`` counts as, -1 for none.
+    """
+
+    @property
+    def pictures(self) -> int:
+        """Pictures in the corpus, those without tags included."""
+
+    @property
+    def entries(self) -> int:
+        """Tags as people gave them."""
+
+    @property
+    def raw(self) -> Sequence[str]:
+        """The distinct raw tags, sorted."""
+
+    @property
+    def has_owners(self) -> bool:
+        """Whether anybody is known to have said anything."""
+
+    def occurrences(self) -> Counts:
+        """Entries of each raw tag."""
+
+    def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Pictures that hold each word, however often it was said there."""
+
+    def owner_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Distinct persons who said each word."""
+
+    def assign(self, label_ids: Ids) -> Assignment:
+        """The label ids of every picture, given that of each raw tag; -1 for none."""
+
+    def digest(self) -> str:
+        """16 hex digits of the entries, the same for any numbering of pictures, raw tags and persons."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +74,7 @@ class TagTable:
     raw_ids: NDArray[np.integer[Any]]
     """Tag of each entry, as a position in ``raw``."""
     raw: Sequence[str]
-    """The distinct raw tags."""
+    """The distinct raw tags; sorted after ``in_order``."""
     owners: NDArray[np.integer[Any]] | None = None
     """Person of each entry; all entries of unknown persons share one number."""
 
@@ -42,6 +85,34 @@ class TagTable:
         for what, column, size in (("row", self.rows, self.pictures), ("raw tag", self.raw_ids, len(self.raw))):
             if len(column) and not 0 <= int(column.min()) <= int(column.max()) < size:
                 raise DataRefused(f"A tag table names {what} {column.min()} or {column.max()}; there are {size}.")
+
+    @property
+    def entries(self) -> int:
+        """Tags as people gave them."""
+        return len(self.rows)
+
+    @property
+    def has_owners(self) -> bool:
+        """Whether anybody is known to have said anything."""
+        return self.owners is not None
+
+    def occurrences(self) -> Counts:
+        """Entries of each raw tag."""
+        return np.bincount(self.raw_ids, minlength=len(self.raw))
+
+    def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Pictures that hold each word, however often it was said there."""
+        return picture_counts(self.rows, words[self.raw_ids], vocabulary)
+
+    def owner_counts(self, words: Ids, vocabulary: int) -> Counts:
+        """Distinct persons who said each word; all unknown ones are one."""
+        assert self.owners is not None
+        _, person = np.unique(self.owners, return_inverse=True)
+        return picture_counts(person, words[self.raw_ids], vocabulary)
+
+    def assign(self, label_ids: Ids) -> Assignment:
+        """The label ids of every picture, given that of each raw tag; -1 for none."""
+        return assign(self.rows, label_ids[self.raw_ids], self.pictures)
 
     def in_order(self) -> TagTable:
         """The same entries with the raw tags sorted, and the entries by row, tag and owner."""
@@ -60,21 +131,44 @@ class TagTable:
 
     def digest(self) -> str:
         """16 hex digits of the entries, the same for any numbering of pictures, raw tags and persons."""
-        tags = np.array([_number(tag) for tag in self.raw], np.uint64)[self.raw_ids]
+        tags = tag_numbers(self.raw)[self.raw_ids]
         pictures = _sums(tags, self.rows)
-        parts = [pictures] if self.owners is None else [pictures, _sums(tags * pictures[self.rows], self.owners)]
-        digest = hashlib.sha256(f"{self.pictures} {len(self.rows)} {len(parts)}".encode())
-        for part in parts:
-            digest.update(np.sort(part[part > 0]).astype("<u8").tobytes())
-        return digest.hexdigest()[:16]
+        parts = [folded(pictures)]
+        if self.owners is not None:
+            parts.append(folded(_sums(tags * pictures[self.rows], self.owners)))
+        return table_digest(self.pictures, self.entries, *parts)
 
 
-def _number(tag: str) -> int:
-    """64 bits of a hash; JSON lets lone surrogates through."""
-    return int.from_bytes(hashlib.sha256(tag.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+def tag_numbers(raw: Sequence[str]) -> Numbers:
+    """64 bits of a hash of each tag; JSON lets lone surrogates through."""
+    hashes = (hashlib.sha256(tag.encode("utf-8", "surrogatepass")).digest()[:8] for tag in raw)
+    return np.frombuffer(b"".join(hashes), "<u8").astype(np.uint64)
 
 
-def _sums(values: NDArray[np.uint64], groups: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
+def folded(sums: Numbers) -> Numbers:
+    """Two numbers that tell one bag of sums from another, in any order; of two bags together they add up."""
+    held = sums[sums > 0]
+    return np.array([mixed(held).sum(), mixed(held ^ _OTHER).sum()], np.uint64)
+
+
+def table_digest(pictures: int, entries: int, by_picture: Numbers, by_owner: Numbers | None = None) -> str:
+    """16 hex digits of a table of tags.
+
+    Args:
+        pictures: In the corpus.
+        entries: Tags.
+        by_picture: The folded sums of the tags' numbers, a sum for each picture.
+        by_owner: The folded sums over each person's tags of a tag's number times its picture's sum; where owners
+            are known.
+    """
+    parts = [by_picture] if by_owner is None else [by_picture, by_owner]
+    digest = hashlib.sha256(f"{pictures} {entries} {len(parts)}".encode())
+    for part in parts:
+        digest.update(part.astype("<u8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _sums(values: Numbers, groups: NDArray[np.integer[Any]]) -> Numbers:
     """The sum of each group's values modulo 2^64, which tells one set of hashes from another in any order."""
     sums = np.zeros(int(groups.max(initial=-1)) + 1, np.uint64)
     np.add.at(sums, groups, values)

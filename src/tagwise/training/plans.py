@@ -16,7 +16,9 @@ from tagwise.nets.design import Design
 from tagwise.nets.designs import find_design
 from tagwise.nets.norms import frozen_parts
 from tagwise.pixels.augment import Augment
-from tagwise.tags.laws import Law
+from tagwise.tags.laws import parse_law
+from tagwise.tags.noise import Noise
+from tagwise.tags.rounding import Rounding
 from tagwise.training.losses import HARD_LOSSES, Loss
 
 Decay = Literal["cosine", "halvings", "steps"]
@@ -93,10 +95,16 @@ class Plan:
     """Share of the target that is spread over all labels."""
     tag_weights: str | None = None
     """Digest of what each label's part of the loss is multiplied by; None: all by 1."""
-    law: Law = "natural"
-    """How often a picture is drawn."""
+    noise: str | None = None
+    """Share of the labels that is replaced or dropped, once and before the law: ``KIND:p`` of ``tags.noise``, such as
+    ``marginal:0.25``; None: none."""
+    law: str = "natural"
+    """How often a picture is drawn: natural, sqrt, uniform, power:0.3, cap, raked, raked:uniform, raked:0.3."""
     threshold: float | None = None
-    """Of the law, in pictures."""
+    """Of the law, in pictures; draws in an epoch for a raked law."""
+    rounding: Rounding = "systematic"
+    """How expected draws become whole ones in each epoch: ``systematic`` keeps its length, ``independent`` rounds each
+    picture by itself and needs 4 bytes for each that is drawn once more."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of convolutions and matrix products; weights, norms and loss stay float32."""
     norms: Literal["process", "synchronised", "frozen"] = "process"
@@ -109,7 +117,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for fault in itertools.chain(_range_faults(self), _contradictions(self)):
+        for fault in itertools.chain(_range_faults(self), _contradictions(self), _pretraining_faults(self)):
             raise UsageError(f"This plan cannot be carried out: {fault}.")
         if self.freeze is not None:
             frozen_parts(self.design, self.freeze)
@@ -203,6 +211,16 @@ def _contradictions(plan: Plan) -> Iterator[str]:
         yield "warmup_rate is where warm-up begins, and warmup_fraction is 0"
 
 
+def _pretraining_faults(plan: Plan) -> Iterator[str]:
+    parse_law(plan.law)
+    if plan.noise is not None:
+        Noise.parse(plan.noise)
+    if plan.task != "pretrain" and plan.noise is not None:
+        yield f"noise is for the tags of a pretraining, and task is {plan.task}"
+    if plan.task != "pretrain" and plan.rounding != "systematic":
+        yield f"rounding is for the sampling law of a pretraining, and task is {plan.task}"
+
+
 IDENTITY = {
     "task": "",
     "data": "",
@@ -225,8 +243,6 @@ def with_settings(plan: Plan, settings: list[str]) -> Plan:
     Raises:
         UsageError: A name or value that no plan has.
     """
-    import msgspec
-
     plain = to_plain(plan)
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -243,11 +259,18 @@ def with_settings(plan: Plan, settings: list[str]) -> Plan:
             place = place[step]
         if last not in place:
             raise unknown("setting", name, _names(plain), "a plan")
-        try:
-            place[last] = msgspec.json.decode(text.encode())
-        except msgspec.DecodeError:
-            place[last] = text
+        place[last] = setting_value(text)
     return from_plain(Plan, plain, "--set")
+
+
+def setting_value(text: str) -> Any:
+    """What stands behind ``name=``: JSON, else a string."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text.encode())
+    except msgspec.DecodeError:
+        return text
 
 
 def _names(plain: dict[str, object], before: str = "") -> list[str]:

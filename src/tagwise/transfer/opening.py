@@ -121,6 +121,16 @@ def open_labelled(
     return classes, _part("test", listed, classes)
 
 
+def class_names(path: Path) -> tuple[str, ...]:
+    """The names of a target's classes, sorted: of a folder, or of ``cifar10`` or ``cifar100``.
+
+    Raises:
+        UsageError: There is no such target, or its form is not clear.
+    """
+    named = named_parts(path.name) if _is_name(path) else _read_parts(path, Columns())
+    return tuple(sorted({name for listed in named.values() for _, name in listed}))
+
+
 def _is_name(path: Path) -> bool:
     """Whether it is the name of a target, and no folder is called so."""
     return str(path) in NAMES and not path.exists()

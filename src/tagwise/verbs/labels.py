@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
-from tagwise.base.progress import printable, say
+from tagwise.base.progress import printable
+from tagwise.verbs.label_files import read_target_classes, write_space
+from tagwise.verbs.label_tables import (
+    alignment_lines,
+    ambiguities,
+    ambiguity_lines,
+    comparison_table,
+    fate_table,
+    merges,
+)
+from tagwise.verbs.laws import LawFacts, law_facts, law_table, refuse_wrong_law, report_law
 from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
-    from tagwise.pages.page import Table
-    from tagwise.tags.labelling import Fates
-    from tagwise.tags.law_report import LawReport, SampledLaws
-    from tagwise.tags.laws import Law
+    from tagwise.corpus.table import Corpus
+    from tagwise.pages.page import Report
+    from tagwise.tags.alignment import Alignment, Target
+    from tagwise.tags.comparison import SpaceComparison
+    from tagwise.tags.fates import Labelling
+    from tagwise.tags.law_report import LawReport
+    from tagwise.tags.lexicon import Lexicon
     from tagwise.tags.space import LabelSpace
-
-_FATE_COLUMNS = ("raw", "key", "fate", "counted_as", "label", "times")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +45,23 @@ class LabelsResult:
     """Tags by what became of them; they sum to ``tags``."""
     merges: tuple[tuple[str, tuple[str, ...]], ...]
     """Some labels with the other spellings that became them."""
+    ambiguous_labels: int = 0
+    """Labels that have several meanings in the lexicon."""
+    ambiguous: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
+    """The most frequent of them: key, pictures, each meaning with what it is a kind of."""
+    alignment: Alignment | None = None
+    """What aligning to a target kept and lost."""
+    comparison: SpaceComparison | None = None
+    """The space that was to be compared beside this one."""
     explained: str | None = None
     """What becomes of the tag that was asked for; then nothing was written, and what follows is empty."""
-    laws: dict[str, dict[str, float | str | None]] = field(default_factory=dict)
+    laws: LawFacts = field(default_factory=dict)
     """Statistics of the natural law and of the chosen one."""
     space_file: Path | None = None
     fates_file: Path | None = None
     """CSV: one line for each distinct raw tag."""
+    page_file: Path | None = None
+    """The same for people, with the laws and pictures of some labels."""
 
     def __str__(self) -> str:
         from tagwise.pages.tables import text_table
@@ -54,8 +76,15 @@ class LabelsResult:
         ]
         if self.merges:
             lines += ["", *(f"  {printable(key, 30)} <- {printable(', '.join(raw), 90)}" for key, raw in self.merges)]
-        lines += ["", text_table(law_table(self.laws)), "", f"label space: {self.space_file}"]
-        return "\n".join([*lines, f"every tag's fate: {self.fates_file}"])
+        lines += ambiguity_lines(self.ambiguous_labels, self.ambiguous)
+        if self.alignment:
+            lines += alignment_lines(self.alignment)
+        if self.comparison:
+            lines += ["", text_table(comparison_table(self.comparison))]
+        if self.space_file:
+            lines += ["", text_table(law_table(self.laws)), "", f"label space: {self.space_file}"]
+            lines += [f"every tag's fate: {self.fates_file}", f"page: {self.page_file}"]
+        return "\n".join(lines)
 
 
 def labels(
@@ -66,50 +95,82 @@ def labels(
     top: int | None = None,
     aliases: Path | str | None = None,
     deny: Path | str | None = None,
-    min_length: int = 1,
+    allow: Path | str | None = None,
+    min_length: int | None = None,
     min_owners: int = 1,
     drop_numbers: bool = False,
     plurals: bool = True,
-    law: Literal["natural", "sqrt", "uniform"] = "sqrt",
-    threshold: float | None = None,
+    lexicon: Path | str | None = None,
+    for_: Path | str | None = None,
+    rule: Literal["signature", "target", "union", "keys"] | None = None,
+    max_senses: int | None = None,
+    unknown: Literal["drop", "label"] = "drop",
+    extend: Path | str | None = None,
+    compare: Path | str | None = None,
+    law: str = "sqrt",
+    threshold: float | str | None = None,
     explain: str | None = None,
+    engine: Literal["duckdb", "polars", "pyspark"] | None = None,
+    memory: float | None = None,
+    spill: Path | str | None = None,
+    workers: int | None = None,
     overwrite: bool = False,
 ) -> LabelsResult:
     """Makes a label space of a corpus's tags, and shows the law that sampling will give.
 
     Args:
         corpus: What ``gather`` wrote.
-        out: The label space, a JSON file; every tag's fate goes into ``<out>.fates.csv`` beside it. Only to explain a
-            tag none is needed.
+        out: The label space, a JSON file; beside it every tag's fate goes into ``<out>.fates.csv``, and a page for
+            people into the same name with ``.html``. Only to explain a tag or to compare spaces none is needed.
         min_count: Pictures that a label needs.
         top: Labels kept, the most frequent first.
         aliases: A file of lines ``alias<TAB>tag``, or a CSV table with the columns tag and aliases.
         deny: A file of tags, one a line, that are never labels.
-        min_length: Characters that a tag needs.
+        allow: A file of tags, one a line, that alone are labels, with all that is counted as them.
+        min_length: Characters that a tag needs; by default 1, with a lexicon 3, for a target 2.
         min_owners: Distinct people who must have said it.
         drop_numbers: Discard tags of numbers only.
-        plurals: Let a plural join its singular where that is at least as frequent.
-        law: How pictures would be repeated: natural, sqrt or uniform.
-        threshold: Pictures that a label needs not to be repeated; by default an epoch is half as
-            long again as the corpus.
+        plurals: Let a plural join its singular: the one that the lexicon knows, or one at least as frequent.
+        lexicon: What merges synonyms: a folder of WordNet's files, nltk's wordnet.zip, WN-LMF (.xml, .xml.gz), or a
+            table of synset, names and parents.
+        for_: A target: only labels that are in or under one of its classes in the lexicon. A list of synsets
+            (n02132136) or nouns, a table with a column of them, or a target whose classes are called so.
+        rule: Which words of the lexicon are one label. signature, the default: those with the same meanings; target,
+            the default for a target: with the same meanings there; union: with a meaning in common, by chains; keys:
+            none.
+        max_senses: Meanings that a tag may have in the lexicon.
+        unknown: What becomes of tags that the lexicon does not know: drop, or label, a label of their own.
+        extend: A label space whose labels keep their ids; new ones stand behind them.
+        compare: A label space to set beside this one.
+        law: How pictures would be drawn: natural, sqrt, uniform, power:0.3, cap, raked, raked:uniform or raked:0.3.
+        threshold: Pictures that a label needs not to be repeated, or may have before the cap drops some; or
+            tail=0.3, quantile=0.2, or length=1.5, the default: an epoch half as long again as the corpus.
         explain: Say what becomes of this raw tag, and write nothing.
+        engine: What counts the tags; by default numpy up to a million of them, beyond that duckdb.
+        memory: GiB that the engine may use.
+        spill: A folder for what the engine's memory does not hold, some 40 bytes a tag; by default beside ``out``. A
+            stopped command goes on from what is finished there.
+        workers: Threads of the engine.
         overwrite: Replace another label space in ``out``.
 
     Raises:
         UsageError: No corpus, no ``out``, another label space in ``out`` or something else beside it, wrong aliases,
-            law or threshold.
+            law or threshold; a lexicon, target or label space that cannot be used; another process writes there.
         DataRefused: No label is left.
+        TagwiseError: Neither memory nor disk holds the tags.
     """
-    import numpy as np
-
     from tagwise.corpus.table import Corpus
+    from tagwise.tags.alignment import align
     from tagwise.tags.labelling import build_label_space
-    from tagwise.tags.law_report import report_laws
+    from tagwise.tags.lexicon_files import open_lexicon
     from tagwise.tags.merging import read_aliases
-    from tagwise.tags.space import LabelOptions
+    from tagwise.tags.space import LabelOptions, LabelSpace
 
-    if out is None and explain is None:
-        raise UsageError("The label space needs a file; give -o SPACE.json, or --explain TAG, which writes nothing.")
+    if out is None and explain is None and compare is None:
+        raise UsageError(
+            "The label space needs a file; give -o SPACE.json, or --explain TAG or --compare SPACE, which need none."
+        )
+    refuse_wrong_law(law, threshold)
     options = LabelOptions(
         min_count=min_count,
         top=top,
@@ -117,101 +178,99 @@ def labels(
         min_owners=min_owners,
         drop_numbers=drop_numbers,
         plurals=plurals,
+        rule=rule,
+        max_senses=max_senses,
+        unknown=unknown,
     )
-    labelling = build_label_space(
-        Corpus.open(Path(corpus)).tag_table(),
-        options,
-        aliases=read_aliases(Path(aliases)) if aliases else {},
-        deny=read_lines(deny, "--deny") if deny else (),
-    )
-    space, assignment = labelling.space, labelling.assignment
-    result = LabelsResult(
+    words = open_lexicon(Path(lexicon)) if lexicon else None
+    if for_ is not None and words is None:
+        raise UsageError("A target's classes are looked up in a lexicon; give --lexicon beside --for.")
+    target = align(Path(for_).name, read_target_classes(Path(for_)), words) if for_ is not None and words else None
+    other = LabelSpace.load(Path(compare)) if compare else None
+    base = LabelSpace.load(Path(extend)) if extend else None
+    opened = Corpus.open(Path(corpus))
+    with ExitStack() as stack:
+        work = _work_folder(stack, spill, None if explain is not None else out)
+        tags = stack.enter_context(opened.tags(work, engine=engine, memory=memory, workers=workers))
+        labelling = build_label_space(
+            tags,
+            options,
+            aliases=read_aliases(Path(aliases)) if aliases else {},
+            deny=read_lines(deny, "--deny") if deny else (),
+            allow=read_lines(allow, "--allow") if allow else (),
+            lexicon=words,
+            target=target,
+            base=base,
+        )
+        result = _result(labelling, words, target, other)
+        if explain is not None:
+            return replace(result, explained=labelling.explain(explain))
+        if out is None:
+            return result
+        _refuse_empty(labelling.space)
+        report = report_law(labelling.assignment, labelling.space.counts, labelling.space, law, threshold)
+        page = _page(result, labelling, report, opened, Path(out), words, Path(compare).name if compare else "")
+        fates_file, page_file = write_space(labelling.space, labelling.fates, page, Path(out), overwrite)
+        return replace(result, laws=law_facts(report), space_file=Path(out), fates_file=fates_file, page_file=page_file)
+
+
+def _work_folder(stack: ExitStack, spill: Path | str | None, out: Path | str | None) -> Path:
+    """Where an engine may work; what it leaves when it is stopped is found again by the same command."""
+    if out is None and spill is None:
+        return Path(stack.enter_context(TemporaryDirectory())) / "tags"
+    name = f"{Path(out).name if out is not None else 'tags'}.spill"
+    return (Path(spill) if spill is not None else Path(out or ".").parent) / name
+
+
+def _result(
+    labelling: Labelling, lexicon: Lexicon | None, target: Target | None, other: LabelSpace | None
+) -> LabelsResult:
+    import numpy as np
+
+    from tagwise.tags.alignment import report_alignment
+    from tagwise.tags.comparison import compare_spaces
+
+    space = labelling.space
+    return LabelsResult(
         labels=len(space),
         pictures=space.pictures,
-        labelled_pictures=int(np.count_nonzero(np.diff(assignment.offsets))),
+        labelled_pictures=int(np.count_nonzero(np.diff(labelling.assignment.offsets))),
         tags=space.tags,
         fates=space.fates,
-        merges=_merges(labelling.fates, space),
-        explained=labelling.explain(explain) if explain is not None else None,
+        merges=merges(labelling.fates, space),
+        ambiguous_labels=sum(label.ambiguous for label in space.labels),
+        ambiguous=ambiguities(space, lexicon),
+        alignment=report_alignment(labelling, target) if target else None,
+        comparison=compare_spaces(other, space) if other else None,
     )
-    if out is None or explain is not None:
-        return result
-    _refuse_empty(space)
-    out = Path(out)
-    fates_file = out.with_name(f"{out.name}.fates.csv")
-    chosen = choose_threshold(assignment.ids, assignment.offsets, space.counts, law, threshold)
-    report = report_laws(assignment.ids, assignment.offsets, space.counts, law, chosen)
-    _refuse_foreign(fates_file)
-    _save(space, out, overwrite)
-    _save_fates(labelling.fates, fates_file)
-    return replace(result, laws=law_facts(report), space_file=out, fates_file=fates_file)
 
 
-def choose_threshold(ids: object, offsets: object, counts: object, law: Law, threshold: float | None) -> float | None:
-    """The threshold given, or the one that makes an epoch half as long again as the labelled pictures."""
-    from tagwise.tags.laws import rarest_counts, threshold_for_length
+def _page(
+    result: LabelsResult,
+    labelling: Labelling,
+    laws: LawReport,
+    corpus: Corpus,
+    out: Path,
+    lexicon: Lexicon | None,
+    compared: str,
+) -> Report:
+    from tagwise.verbs.label_page import PageFacts, label_report
+    from tagwise.verbs.label_samples import sample_blocks
 
-    if law == "natural" or threshold is not None:
-        return threshold
-    return threshold_for_length(counts, rarest_counts(ids, offsets, counts), law)  # type: ignore[arg-type]
-
-
-def law_facts(report: LawReport) -> dict[str, dict[str, float | str | None]]:
-    """The statistics of a law report as plain values."""
-    facts = {"natural": _facts(report.natural)}
-    if report.chosen.law != "natural":
-        facts[report.chosen.law] = _facts(report.chosen)
-    return facts
-
-
-def _facts(laws: SampledLaws) -> dict[str, float | str | None]:
-    return {
-        "threshold": laws.threshold,
-        "epoch_length": laws.epoch_length,
-        "largest_factor": laws.largest_factor,
-        "effective_sample_size": laws.effective_sample_size,
-        "effective_labels": laws.mass_statistics.effective_labels,
-        "head_fraction": laws.mass_statistics.head_fraction,
-        "largest_fraction": laws.mass_statistics.largest_fraction,
-        "rank_slope": laws.mass_statistics.rank_slope,
-        "total_variation": laws.mass_statistics.total_variation,
-        "intended_effective_labels": laws.intended_statistics.effective_labels,
-    }
-
-
-def fate_table(fates: dict[str, int]) -> Table:
-    """What became of the tags, as a table of the report."""
-    from tagwise.pages.page import Table
-
-    total = max(sum(fates.values()), 1)
-    rows = [(fate, count, f"{count / total:.1%}") for fate, count in fates.items() if count]
-    return Table(columns=("fate of a tag", "tags", "share"), rows=rows, numeric=("share",))
-
-
-def law_table(laws: dict[str, dict[str, float | str | None]]) -> Table:
-    """The laws side by side, as a table of the report."""
-    from tagwise.pages.page import Table
-
-    names = {
-        "epoch_length": "draws in an epoch",
-        "threshold": "threshold, pictures",
-        "largest_factor": "most draws of one picture",
-        "effective_sample_size": "effective sample size",
-        "effective_labels": "effective labels",
-        "intended_effective_labels": "effective labels intended",
-        "head_fraction": "share of the top 1 % of labels",
-        "largest_fraction": "share of the commonest label",
-        "rank_slope": "slope of share on rank",
-        "total_variation": "distance to the intended law",
-    }
-    rows = [[title, *(_figure(facts[name]) for facts in laws.values())] for name, title in names.items()]
-    return Table(columns=("what a softmax sees", *laws), rows=rows, numeric=tuple(laws))
-
-
-def _figure(value: float | str | None) -> str:
-    if not isinstance(value, int | float):
-        return "none" if value is None else value
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return label_report(
+        PageFacts(
+            corpus=corpus.folder.resolve().name,
+            space_file=out.name,
+            labelling=labelling,
+            laws=laws,
+            labelled_pictures=result.labelled_pictures,
+            lexicon=lexicon,
+            alignment=result.alignment,
+            comparison=result.comparison,
+            compared=compared,
+            samples=sample_blocks(corpus, labelling.space, labelling.assignment),
+        )
+    )
 
 
 def _refuse_empty(space: LabelSpace) -> None:
@@ -220,53 +279,3 @@ def _refuse_empty(space: LabelSpace) -> None:
     if not len(space):
         reasons = ", ".join(f"{count:,} {fate}" for fate, count in space.fates.items() if count)
         raise DataRefused(f"No label is left of {space.tags:,} tags ({reasons}); lower --min-count.")
-
-
-def _save(space: LabelSpace, out: Path, overwrite: bool) -> None:
-    from tagwise.tags.space import LabelSpace
-
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder; give -o a file such as {out / 'space.json'}.")
-    if out.is_file():
-        there = LabelSpace.load(out)  # any other file is refused: --overwrite replaces label spaces alone
-        if there.to_json() != space.to_json() and not overwrite:
-            raise UsageError(f"{out} holds another label space; give --overwrite or another -o.")
-        if there.to_json() == space.to_json():
-            say(f"{out} is already this very label space; nothing to do.")
-            return
-    space.save(out)
-
-
-def _refuse_foreign(fates_file: Path) -> None:
-    """Whatever is no table of fates is somebody else's, and stays."""
-    if not fates_file.exists():
-        return
-    with suppress(OSError), fates_file.open("rb") as handle:
-        if handle.readline(1000).decode("utf-8", "replace").strip() == ",".join(_FATE_COLUMNS):
-            return
-    raise UsageError(f"{fates_file}, where the fates of the tags go, holds something else; give another -o.")
-
-
-def _save_fates(fates: Fates, path: Path) -> None:
-    import csv
-    import io
-
-    from tagwise.base.files import harmless, write_text
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_FATE_COLUMNS)
-    columns = (fates.raw, fates.keys, fates.fates, fates.targets, fates.label_ids.tolist(), fates.occurrences.tolist())
-    for raw, key, fate, target, label, times in zip(*columns, strict=True):
-        writer.writerow((harmless(raw), key, fate, target, "" if label < 0 else label, times))
-    write_text(path, text.getvalue())
-
-
-def _merges(fates: Fates, space: LabelSpace, most: int = 6) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The labels with the most spellings, their commonest spellings first."""
-    spellings: dict[int, list[tuple[int, str]]] = {}
-    for raw, label, times in zip(fates.raw, fates.label_ids.tolist(), fates.occurrences.tolist(), strict=True):
-        if label >= 0:
-            spellings.setdefault(label, []).append((-times, raw))
-    richest = sorted(spellings, key=lambda label: (-len(spellings[label]), label))[:most]
-    return tuple((space.labels[label].key, tuple(raw for _, raw in sorted(spellings[label])[:9])) for label in richest)

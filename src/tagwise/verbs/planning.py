@@ -55,6 +55,25 @@ class PlanFlags:
 
         return {} if self.plan is None else read_settings(Path(self.plan))
 
+    def noise(self, told: dict[str, Any]) -> str | None:
+        """What --set says of noise, or else the file: the pictures that a plan is made for depend on it.
+
+        Args:
+            told: What ``settings`` returned.
+
+        Raises:
+            UsageError: It is no text.
+        """
+        from tagwise.training.plans import setting_value
+
+        value = told.get("noise")
+        for name, equals, text in (setting.partition("=") for setting in self.set_ or ()):
+            if equals and name.strip() == "noise":
+                value = setting_value(text)
+        if not isinstance(value, str | None):
+            raise UsageError(f"The noise {value!r} has no kind; write for instance noise=marginal:0.25.")
+        return value
+
 
 def make_plan(
     recipe: Callable[..., Plan],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tagwise.base.durations import clock
 from tagwise.base.progress import say
@@ -69,8 +69,8 @@ def pretrain(
     from_: str | Path | None = None,
     recipe: str | None = None,
     plan: Path | str | None = None,
-    law: Literal["natural", "sqrt", "uniform"] | None = None,
-    threshold: float | None = None,
+    law: str | None = None,
+    threshold: float | str | None = None,
     tag_weights: Path | str | None = None,
     images: str | None = None,
     batch: int | None = None,
@@ -98,15 +98,18 @@ def pretrain(
             both know keep their classifier rows; new ones start at their prior.
         recipe: A name of docs/training.md; by default wsl_one_machine on a GPU, small elsewhere.
         plan: A JSON, YAML or TOML file of settings, such as a run's plan.json; flags win over it.
-        law: How pictures are repeated: natural, sqrt or uniform; by default sqrt.
-        threshold: Of the law, in pictures; by default an epoch is half as long again as the corpus.
+        law: How pictures are drawn: natural, sqrt, uniform, power:0.3, cap, raked, raked:uniform or raked:0.3; by
+            default sqrt.
+        threshold: Of the law, in pictures; or tail=0.3, quantile=0.2, or length=1.5, the default: an epoch half as
+            long again as the corpus.
         tag_weights: A CSV or TSV file of tags and weights, by which their labels' parts of the loss are
             multiplied; labels that it does not name weigh 1.
         images: Pictures seen: 150000, 150k, 3.5e9, or '30 epochs' of labelled pictures; by default the recipe's.
         batch: Pictures a step, over all processes.
         resolution: Side of the square that the net sees, in pixels.
         lr: Peak learning rate at this batch; by default it scales with the batch.
-        set_: Any other setting of the plan as name=value, such as weight_decay=0.0005.
+        set_: Any other setting of the plan as name=value, such as weight_decay=0.0005, or noise=marginal:0.25 to
+            replace a quarter of the labels.
         seed: Of everything random; by default 0.
         device: cpu, cuda or mps.
         workers: Threads that pack pictures, or processes that read them while the net learns, where the plan's
@@ -132,11 +135,13 @@ def pretrain(
     corpus, labels, out = Path(corpus), Path(labels), Path(out)
     flags = PlanFlags(plan=plan, design=design, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_)
     told = flags.settings()
+    seed = told.get("seed", 0) if seed is None else seed
     if law is None:
         law, threshold = told.get("law", "sqrt"), told.get("threshold") if threshold is None else threshold
     with join_ranks(device) as (together, where):
         make = find_recipe(recipe if recipe is not None else "wsl_one_machine" if where.type == "cuda" else "small")
-        tagged = Tagged.read(corpus, labels, law, threshold, None if tag_weights is None else Path(tag_weights))
+        weights = None if tag_weights is None else Path(tag_weights)
+        tagged = Tagged.read(corpus, labels, law, threshold, weights, flags.noise(told), seed)
         start = load(from_, design=design) if from_ is not None else None
         resolved = make_plan(
             make,
@@ -148,9 +153,9 @@ def pretrain(
             task="pretrain",
             data=digest([tagged.corpus.record.source_digest, tagged.space.digest]),
             law=law,
-            threshold=tagged.threshold,
+            threshold=tagged.report.chosen.drawn.threshold,
             tag_weights=None if tagged.weights is None else digest(tagged.weights.tolist()),
-            seed=told.get("seed", 0) if seed is None else seed,
+            seed=seed,
         )
         facts = _facts(resolved, tagged, here=ranks is None or images is None)
         if dry_run:
@@ -184,7 +189,7 @@ def _train(
     from tagwise.tags.epoch import EpochIndex
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, Model, save_model
-    from tagwise.verbs.labels import law_facts
+    from tagwise.verbs.laws import law_curves, law_facts
 
     plan, space, assignment = run.plan, tagged.space, tagged.assignment
     places = tagged.corpus.picture_places()
@@ -193,9 +198,11 @@ def _train(
         say(f"{name}: {value}")
     of_model = _model_facts(plan, space, start)
     net = _net(plan, space, tagged.report.chosen, start)
-    index = EpochIndex.build(assignment.ids, assignment.offsets, tagged.counts, plan.law, plan.threshold)
+    index = EpochIndex.of(assignment.ids, assignment.offsets, tagged.report.chosen.drawn, plan.rounding)
     if together.first:
-        run.write(LAWS_FILE, {"statistics": law_facts(tagged.report), **_curves(space, tagged.report)})
+        noise = {} if tagged.noise is None else {"noise": tagged.noise}
+        laws = {"statistics": law_facts(tagged.report), "laws": law_curves(tagged.report)}
+        run.write(LAWS_FILE, {**laws, "labels": [label.spelling for label in space.labels], **noise})
     seen_V = train(
         Job(
             plan=plan,
@@ -218,7 +225,7 @@ def _train(
         run.write(EXPOSURES_FILE, {"labels": labels, "expected": expected_V.tolist(), "seen": seen_V.tolist()})
         _finish(run)
         model = Model(net=net, facts=of_model, name=run.folder.name, digest="")
-        run.write(EXAMPLES_FILE, _examples(model, plan.seed, tagged.corpus, space, assignment, device))
+        run.write(EXAMPLES_FILE, _examples(model, plan.seed, tagged.corpus, space, device))
         save_model(run.folder / MODEL_FILE, net, of_model)
     together.wait()
 
@@ -275,10 +282,13 @@ def _net(plan: Plan, space: LabelSpace, laws: Any, start: Model | None) -> Any:
 
 def _facts(plan: Plan, tagged: Tagged, *, here: bool) -> dict[str, str]:
     """What was decided."""
-    law = plan.law if plan.threshold is None else f"{plan.law}, threshold {plan.threshold:,.4g} pictures"
+    drawn = tagged.report.chosen.drawn
+    in_pictures = drawn.threshold is not None and drawn.raking is None
+    law = f"{plan.law}, threshold {drawn.threshold:,.4g} pictures" if in_pictures else plan.law
     epoch_length = tagged.report.chosen.epoch_length
     return {
         "pictures": f"{tagged.pictures:,} labelled, {len(tagged.space):,} labels",
+        **({} if tagged.noise is None else {"noise": str(tagged.noise)}),
         "sampling law": f"{law}: {epoch_length:,.0f} draws an epoch",
         **({} if tagged.weights is None else {"tag weights": _weights_told(tagged.weights)}),
     } | plan_facts(plan, epoch_length if here else None)
@@ -287,15 +297,6 @@ def _facts(plan: Plan, tagged: Tagged, *, here: bool) -> dict[str, str]:
 def _weights_told(weights_V: NDArray[np.float32]) -> str:
     changed = weights_V[weights_V != 1]
     return f"{len(changed):,} other than 1" + (f", {changed.min():g} to {changed.max():g}" if len(changed) else "")
-
-
-def _curves(space: LabelSpace, report: Any) -> dict[str, Any]:
-    """What the report's law chart draws."""
-    laws = {"natural": report.natural} | ({report.chosen.law: report.chosen} if report.chosen.law != "natural" else {})
-    return {
-        "labels": [label.spelling for label in space.labels],
-        "laws": {name: [float(share) for share in law.mass] for name, law in laws.items()},
-    }
 
 
 def _finish(run: Run) -> None:
@@ -329,17 +330,16 @@ def _model_facts(plan: Plan, space: LabelSpace, start: Model | None) -> ModelFac
     )
 
 
-def _examples(
-    model: Model, seed: int, corpus: Any, space: LabelSpace, assignment: Any, device: Any
-) -> list[dict[str, Any]]:
+def _examples(model: Model, seed: int, corpus: Any, space: LabelSpace, device: Any) -> list[dict[str, Any]]:
     """Some tagged pictures: what people wrote, which labels that gave, and what the model says."""
     from tagwise.base import rng
     from tagwise.base.settings import to_plain
     from tagwise.transfer.tagger import Tagger
 
+    places, table = corpus.picture_places(), corpus.tag_table()
+    assignment = space.encode_table(table)  # as people wrote it, without noise
     labelled = assignment.offsets[1:] > assignment.offsets[:-1]
     rows = rng.stream(seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES]
-    places, table = corpus.picture_places(), corpus.tag_table()
     tagger = Tagger(model, top=4, device=str(device))
     return [
         {

@@ -9,13 +9,15 @@ from typing import Any
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.files import read_json
 from tagwise.base.progress import say
+from tagwise.base.settings import from_plain
 from tagwise.pages import charts, pictures
 from tagwise.pages.page import Chip, Code, Finding, Gallery, Picture, Section, Table
 from tagwise.pixels.decode import decode
 from tagwise.pixels.place import Place
 from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Gain, ScoreRow, read_comparison
 from tagwise.verbs.compare import comparison_table
-from tagwise.verbs.labels import law_table
+from tagwise.verbs.laws import law_table
+from tagwise.verbs.noising import NoiseFacts, noise_section
 from tagwise.verbs.pretrain import EXAMPLES_FILE, EXPOSURES_FILE, LAWS_FILE, SCORES_FILE
 from tagwise.verbs.run_curves import exposure_table, pictures_seen, run_blocks
 
@@ -140,7 +142,10 @@ def of_pretrainings(folders: list[Path]) -> list[Section]:
     exposed = {
         folder.name: read_json(folder / EXPOSURES_FILE) for folder in folders if (folder / EXPOSURES_FILE).is_file()
     }
-    told = "The share of each label in what the loss sees, the commonest first: the tags' own law, and the law drawn."
+    told = (
+        "The share of each label in what the loss sees, the commonest first: the tags' own law, and the law drawn; "
+        "beside that the labels as they are drawn, and the law that was intended."
+    )
     sections = [
         Section(
             heading="The law of the tags",
@@ -152,6 +157,12 @@ def of_pretrainings(folders: list[Path]) -> list[Section]:
             ],
         )
     ]
+    noisy = {
+        folder.name: (read["labels"], from_plain(NoiseFacts, read["noise"], str(folder / LAWS_FILE)))
+        for folder, read in laws.items()
+        if "noise" in read
+    }
+    sections += [noise_section(noisy)] if noisy else []
     blocks = run_blocks(folders, "Loss above the least that any net could reach.")
     sections.append(Section(heading="Pretraining", blocks=blocks))
     if gallery := _tagged(folders[-1]):

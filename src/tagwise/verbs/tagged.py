@@ -14,51 +14,62 @@ if TYPE_CHECKING:
 
     from tagwise.corpus.table import Corpus
     from tagwise.tags.law_report import LawReport
-    from tagwise.tags.laws import Law
     from tagwise.tags.space import LabelSpace
     from tagwise.tags.table import Assignment
+    from tagwise.verbs.noising import NoiseFacts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tagged:
-    """A corpus under a label space, a sampling law and weights of the tags."""
+    """A corpus under a label space, noise, a sampling law and weights of the tags."""
 
     corpus: Corpus
     space: LabelSpace
     assignment: Assignment
-    counts: Any
-    """Pictures of this corpus with each label."""
-    threshold: float | None
+    """With the noise, if any."""
+    noise: NoiseFacts | None
     report: LawReport
     weights: NDArray[np.float32] | None
     """What each label's part of the loss is multiplied by; None: 1."""
 
     @classmethod
-    def read(cls, corpus: Path, labels: Path, law: Law, threshold: float | None, tag_weights: Path | None) -> Tagged:
-        """Reads corpus, space and weights, and chooses the law's threshold where none is given.
+    def read(
+        cls,
+        corpus: Path,
+        labels: Path,
+        law: str,
+        threshold: float | str | None,
+        tag_weights: Path | None,
+        noise: str | None,
+        seed: int,
+    ) -> Tagged:
+        """Reads corpus, space and weights, adds noise, and chooses the law's threshold where none is given.
 
         Raises:
-            UsageError: A file is missing or wrong.
-            DataRefused: No picture has a label of the space.
+            UsageError: A file is missing or wrong, or the noise is none.
+            DataRefused: No picture has a label of the space, or the noise cannot be made or leaves none.
         """
+        import numpy as np
+
         from tagwise.corpus.table import Corpus
-        from tagwise.tags.law_report import report_laws
         from tagwise.tags.space import LabelSpace
         from tagwise.tags.weighting import read_tag_weights
-        from tagwise.verbs.labels import choose_threshold
+        from tagwise.verbs.laws import refuse_wrong_law, report_law
+        from tagwise.verbs.noising import add_noise
 
+        refuse_wrong_law(law, threshold)
         opened, space = Corpus.open(corpus), LabelSpace.load(labels)
         assignment = space.encode_table(opened.tag_table())
-        counts = _counted(assignment, space, corpus, labels)
-        chosen = choose_threshold(assignment.ids, assignment.offsets, counts, law, threshold)
-        report = report_laws(assignment.ids, assignment.offsets, counts, law, chosen)
+        counts, noised = _counted(assignment, space, corpus, labels), None
+        if noise is not None:
+            assignment, noised = add_noise(noise, seed, opened, space, assignment)
+            counts = np.bincount(assignment.ids, minlength=len(space)).astype(np.int64)
         return cls(
             corpus=opened,
             space=space,
             assignment=assignment,
-            counts=counts,
-            threshold=chosen,
-            report=report,
+            noise=noised,
+            report=report_law(assignment, counts, space, law, threshold),
             weights=None if tag_weights is None else read_tag_weights(tag_weights, space),
         )
 

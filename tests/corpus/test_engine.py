@@ -1,0 +1,263 @@
+"""An engine on disk answers as numpy in memory does, and what it has finished is not done again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tagwise.base.errors import DataRefused, TagwiseError, UsageError
+from tagwise.corpus import engine as module
+from tagwise.corpus import table as corpus_table
+from tagwise.corpus.engine import EngineTags, engine_tags
+from tagwise.corpus.intake import Verdict
+from tagwise.corpus.post import Post
+from tagwise.corpus.sessions import Session, open_session
+from tagwise.corpus.table import Corpus
+from tagwise.corpus.writer import commit_corpus, write_corpus
+from tagwise.tags.fates import Labelling
+from tagwise.tags.labelling import build_label_space
+from tagwise.tags.space import LabelOptions
+
+if TYPE_CHECKING:
+    from tagwise.corpus.sessions import Engine
+
+Posts = Sequence[tuple[Sequence[str], str | None]]
+"""Tags and owner of each picture."""
+
+SMALL: Posts = [(["cat", "Cats", "#dog"], "ann"), ([], None), (["dog", "dog"], None), (["cat"], "bob"), ([], "ann")]
+
+
+def corpus_of(folder: Path, posts: Posts) -> Corpus:
+    with write_corpus(folder) as writer:
+        for number, (tags, owner) in enumerate(posts):
+            writer.add(Post(key=str(number), picture=None, tags=tuple(tags), owner=owner), Verdict(bucket="used"))
+    return commit_corpus(folder, writer.record(forms=[], rules={}, source_digest=""))
+
+
+def content(labelling: Labelling) -> tuple[str, bytes, bytes, list[int]]:
+    """All that a label space says of a corpus, in bytes."""
+    ids, offsets = labelling.assignment.ids, labelling.assignment.offsets
+    assert (ids.dtype, offsets.dtype) == (np.dtype(np.int32), np.dtype(np.int64))
+    return labelling.space.to_json(), ids.tobytes(), offsets.tobytes(), labelling.fates.occurrences.tolist()
+
+
+def by_engine(corpus: Corpus, options: LabelOptions, engine: Engine = "duckdb", workers: int | None = None) -> Any:
+    with engine_tags(corpus, corpus.folder / "work", engine=engine, workers=workers) as tags:
+        return content(build_label_space(tags, options))
+
+
+words = st.sampled_from(
+    ["cat", "Cat", "#cats", "dog", "dogs", "12", "x", "\N{BEAR FACE}", "éa", "", "a\x00b", "a\x00c"]
+)
+pictures = st.tuples(st.lists(words, max_size=4), st.none() | st.sampled_from(["", "ann", "bob"]))
+option_sets = st.builds(
+    LabelOptions, min_count=st.integers(1, 3), top=st.none() | st.integers(1, 3), plurals=st.booleans()
+)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@settings(max_examples=20, deadline=None)
+@given(st.lists(pictures, min_size=1, max_size=9), option_sets, st.integers(1, 2))
+def test_w4_engines_answer_as_numpy_does(
+    tmp_path_factory: pytest.TempPathFactory, engine: Engine, posts: Posts, options: LabelOptions, min_owners: int
+) -> None:
+    corpus = corpus_of(tmp_path_factory.mktemp("corpus"), posts)
+    table = corpus.tag_table()
+    options = replace(options, min_owners=min_owners if table.has_owners else 1)
+    assert by_engine(corpus, options, engine) == content(build_label_space(table, options))
+
+
+def zipf_posts(pictures: int, seed: int = 0) -> Posts:
+    generator = np.random.default_rng(seed)
+    tags = [
+        [f"#Tag{tag % 997}" if tag % 3 else f"tag{tag % 997}" for tag in generator.zipf(1.3, 3)]
+        for _ in range(pictures)
+    ]
+    return [(said, f"owner {generator.integers(50)}" if row % 7 else None) for row, said in enumerate(tags)]
+
+
+def shuffled(corpus: Corpus) -> None:
+    """The rows of the tag table in another order."""
+    table = pyarrow.parquet.read_table(corpus.tags_file)
+    pyarrow.parquet.write_table(table.take(np.random.default_rng(1).permutation(len(table))), corpus.tags_file)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_w4_neither_order_nor_threads_change_a_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    """Blocks are so small that pictures lie across their borders."""
+    monkeypatch.setattr(module, "BLOCK_TAGS", 101)
+    corpus = corpus_of(tmp_path, zipf_posts(3000))
+    options = LabelOptions(min_count=3, min_owners=3, top=200)
+    expected = content(build_label_space(corpus.tag_table(), options))
+    assert by_engine(corpus, options, engine, workers=1) == expected
+    shuffled(corpus)
+    assert by_engine(corpus, options, engine, workers=8) == expected
+
+
+def test_w4_spark_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'tagwise[spark]'")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("there is no Java for Spark")
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", SPARK_ARGUMENTS)
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    corpus = corpus_of(tmp_path, zipf_posts(300))
+    options = LabelOptions(min_count=2, min_owners=2)
+    assert by_engine(corpus, options, "pyspark") == content(build_label_space(corpus.tag_table(), options))
+
+
+SPARK_ARGUMENTS = (
+    "--master local[2] --conf spark.ui.enabled=false --conf spark.sql.shuffle.partitions=2 "
+    "--conf spark.driver.extraJavaOptions=-Dlog4j2.level=error pyspark-shell"
+)
+
+
+def test_few_tags_are_counted_in_memory_and_many_by_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    with corpus.tags(tmp_path / "work") as tags:
+        assert not isinstance(tags, EngineTags)
+    monkeypatch.setattr(corpus_table, "IN_MEMORY_TAGS", corpus.record.tags - 1)
+    with corpus.tags(tmp_path / "work") as tags:
+        assert isinstance(tags, EngineTags)
+
+
+def test_a_corpus_without_tags_or_owners_has_none(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, [([], None), ([], None)])
+    assert by_engine(corpus, LabelOptions()) == content(build_label_space(corpus.tag_table()))
+
+
+@contextmanager
+def counted_queries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What engines were asked, in order."""
+    asked: list[str] = []
+    write = Session.write
+
+    def counting(self: Session, table: Any, path: Path, what: str) -> None:
+        asked.append(path.name)
+        write(self, table, path, what)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "write", counting)
+        yield asked
+
+
+def test_a_finished_phase_is_not_repeated_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies behind the label space; the second try reads everything from what the first left."""
+    corpus, options = corpus_of(tmp_path / "corpus", SMALL), LabelOptions(min_owners=2)
+    killed = (
+        "import os, sys; from pathlib import Path; from tagwise.corpus.table import Corpus\n"
+        "from tagwise.corpus.engine import engine_tags; from tagwise.tags.labelling import build_label_space\n"
+        "from tagwise.tags.space import LabelOptions\n"
+        "with engine_tags(Corpus.open(Path(sys.argv[1])), Path(sys.argv[2])) as tags:\n"
+        "    build_label_space(tags, LabelOptions(min_owners=2)); os.kill(os.getpid(), 9)\n"
+    )
+    work = tmp_path / "work"
+    assert subprocess.run([sys.executable, "-c", killed, corpus.folder, work], check=False).returncode == -9
+    with counted_queries(monkeypatch) as asked, engine_tags(corpus, work) as tags:
+        monkeypatch.setattr(EngineTags, "_blocks", None)  # any walk over the tags would fail
+        assert content(build_label_space(tags, options)) == content(build_label_space(corpus.tag_table(), options))
+    assert asked == []
+    assert not work.exists()
+
+
+def test_a_failure_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    with suppress(KeyboardInterrupt), engine_tags(corpus, tmp_path / "work"):
+        raise KeyboardInterrupt
+    with counted_queries(monkeypatch) as asked, engine_tags(corpus, tmp_path / "work") as tags:
+        tags.digest()
+    assert asked == ["persons.parquet"]
+
+
+def test_a_corpus_that_changed_is_counted_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work, options = tmp_path / "work", LabelOptions()
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    with suppress(KeyboardInterrupt), engine_tags(corpus, work) as tags:
+        build_label_space(tags, options)
+        raise KeyboardInterrupt
+    corpus = corpus_of(tmp_path / "corpus", [*SMALL, (["bird"], "cleo")])
+    with engine_tags(corpus, work) as tags:
+        assert content(build_label_space(tags, options)) == content(build_label_space(corpus.tag_table(), options))
+    assert "before it changed" in capsys.readouterr().err
+
+
+def test_a_corpus_that_changes_under_way_is_refused(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    with engine_tags(corpus, tmp_path / "work") as tags:
+        corpus_of(tmp_path / "corpus", zipf_posts(9))
+        with pytest.raises(DataRefused, match="written anew"):
+            tags.digest()
+
+
+@pytest.mark.parametrize(("row", "told"), [(0, "7 tags instead of 6"), (5, "none of 5 pictures")])
+def test_tables_that_do_not_fit_the_corpus_are_refused(tmp_path: Path, row: int, told: str) -> None:
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    table = pyarrow.parquet.read_table(corpus.tags_file)
+    more = pyarrow.table({"row": [row], "raw": ["cat"]}, schema=table.schema)
+    kept = table if row == 0 else table.slice(1)
+    pyarrow.parquet.write_table(pyarrow.concat_tables([kept, more]), corpus.tags_file)
+    with pytest.raises(DataRefused, match=told), engine_tags(corpus, tmp_path / "work") as tags:
+        tags.digest()
+
+
+def test_two_processes_do_not_share_a_working_folder(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    with (
+        engine_tags(corpus, tmp_path / "work"),
+        pytest.raises(UsageError, match="Another process"),
+        engine_tags(corpus, tmp_path / "work"),
+    ):
+        pass
+
+
+def test_no_space_left_names_the_place_and_the_remedy(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk."""
+    corpus = corpus_of(tmp_path / "corpus", zipf_posts(3000))
+    limited = (
+        "import resource, sys; from pathlib import Path; from tagwise.corpus.table import Corpus\n"
+        "from tagwise.corpus.engine import engine_tags; from tagwise.base.errors import TagwiseError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "try:\n"
+        "    with engine_tags(Corpus.open(Path(sys.argv[1])), Path(sys.argv[2])): pass\n"
+        "except TagwiseError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", limited, str(corpus.folder), str(tmp_path / "work")]
+    told = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    assert f"There is no space left in {tmp_path / 'work'}" in told
+    assert "--spill" in told
+
+
+def test_too_little_memory_names_the_flag(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path / "corpus", zipf_posts(3000))
+    with (
+        pytest.raises(TagwiseError, match=r"too small for .* tags apart; give --memory more"),
+        engine_tags(corpus, tmp_path / "work", memory=0.001),
+    ):
+        pass
+
+
+def test_unknown_engines_and_senseless_limits_are_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no engine 'duckbd'; the nearest is duckdb"), open_session("duckbd", tmp_path):  # type: ignore[arg-type]
+        pass
+    with pytest.raises(UsageError, match="--memory 0"), open_session("duckdb", tmp_path, memory=0):
+        pass
+
+
+def test_folders_may_be_called_as_patterns_are(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path / "a[b]*c", SMALL)
+    assert by_engine(corpus, LabelOptions()) == content(build_label_space(corpus.tag_table()))
