@@ -261,3 +261,51 @@ def test_unknown_engines_and_senseless_limits_are_wrong_use(tmp_path: Path) -> N
 def test_folders_may_be_called_as_patterns_are(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path / "a[b]*c", SMALL)
     assert by_engine(corpus, LabelOptions()) == content(build_label_space(corpus.tag_table()))
+
+
+def test_counts_of_another_vocabulary_are_not_those_of_an_earlier_try(tmp_path: Path) -> None:
+    """As after a stop, when the same tags are to extend a space with labels that nobody says here."""
+    corpus = corpus_of(tmp_path / "corpus", [(["cat", "dog"], None), (["dog"], None)])
+    with engine_tags(corpus, tmp_path / "work") as tags:
+        words = np.array([0, 1], np.int32)
+        assert tags.picture_counts(words, 2).tolist() == [1, 2]
+        assert tags.picture_counts(words, 4).tolist() == [1, 2, 0, 0]
+
+
+def test_a_kill_while_the_work_is_removed_does_not_stop_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, work, remove = corpus_of(tmp_path / "corpus", [(["cat"], None)]), tmp_path / "work", shutil.rmtree
+
+    def killed(folder: Path, ignore_errors: bool = False) -> None:
+        assert ignore_errors or folder.is_dir()
+        if folder.is_dir():
+            (folder / "tags.json").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt), engine_tags(corpus, work):
+        pass
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    with engine_tags(corpus, work) as tags:
+        assert tags.raw == ["cat"]
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_a_query_that_panics_is_no_finished_phase(tmp_path: Path) -> None:
+    class Panic(BaseException):
+        """As Polars raises it."""
+
+    class Table:
+        def sink_parquet(self, path: str) -> None:
+            Path(path).write_bytes(b"half")
+            raise Panic("somewhere in Rust")
+
+    with open_session("duckdb", tmp_path) as session, pytest.raises(TagwiseError, match=r"sorting: somewhere in Rust"):
+        session.write(Table(), tmp_path / "entries.parquet", "sorting")  # type: ignore[arg-type]
+    assert not (tmp_path / "entries.parquet").exists()
+
+
+def test_a_module_that_the_block_misses_is_no_missing_engine(tmp_path: Path) -> None:
+    with pytest.raises(ModuleNotFoundError), open_session("duckdb", tmp_path):
+        raise ModuleNotFoundError(name="else")

@@ -108,6 +108,20 @@ def test_r0_to_r4_merge_as_they_say(words: Lexicon) -> None:
     assert fate_of(aimed)["bear cat"] == "off target"
 
 
+def test_what_is_denied_or_too_short_comes_back_by_no_plural_and_names_no_synonym(words: Lexicon) -> None:
+    denied = labelled("brown bear, brown bears, ursus arctos", words, deny=["Brown-Bear"])
+    assert (keys(denied), denied.space.encode("brown bears")) == (["ursusarctos"], None)
+    assert fate_of(denied) == {"brown bear": "denied", "brown bears": "denied", "ursus arctos": "label"}
+    assert set(fate_of(labelled("geese, goose", words, min_length=6)).values()) == {"too short"}
+
+
+def test_an_extended_space_keeps_what_would_be_too_short_now(words: Lexicon) -> None:
+    old = labelled("bruin, goose", words, min_length=2).space
+    new = labelled("bruin, goose, sunglasses", words, min_length=8, base=old).space
+    assert [(label.key, label.pictures) for label in new.labels] == [("bruin", 1), ("goose", 1), ("sunglasses", 1)]
+    assert [new.encode(tag) for tag in ("bruin", "goose")] == [0, 1]
+
+
 def test_unknown_words_are_dropped_or_labels_of_their_own(words: Lexicon) -> None:
     tags = "car, cars, selfie, selfies, ootd"
     dropped = labelled(tags, words)

@@ -82,6 +82,13 @@ def test_w7_a_threshold_that_says_nothing_is_refused(law: str, asked: float | st
         choose_threshold(*golden_arrays("B"), law, asked)
 
 
+def test_w7_a_law_too_weak_for_the_length_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"The law power:0\.001 repeats too little for an epoch of 30 draws from 10 pict"
+    ):
+        choose_threshold(*golden_arrays("B"), "power:0.001", "length=3")
+
+
 def test_what_a_plan_records_is_what_it_was_made_of() -> None:
     """A plan holds the number alone, and may be given back."""
     arrays = golden_arrays("B")

@@ -71,7 +71,7 @@ def settle(temporary: Path, path: Path) -> None:
         OSError: It cannot be renamed.
     """
     temporary.replace(path)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -206,8 +206,9 @@ def _cannot_write(path: Path, error: OSError) -> TagwiseError:
     return TagwiseError(f"{path} cannot be written: {error.strerror or error}.")
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's names, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagwise.base.errors import DataRefused
-from tagwise.base.files import claim_alone, open_atomically, read_json, write_json, write_text
+from tagwise.base.files import TEMPORARY_PREFIX, claim_alone, open_atomically, read_json, write_json, write_text
 from tagwise.base.progress import progress, say
 from tagwise.corpus.sessions import Engine, Session, open_session, parts
 from tagwise.tags.table import (
@@ -58,7 +58,7 @@ def engine_tags(
     Args:
         corpus: What was gathered.
         work: A folder, new or of an earlier try, for the tables between and for what the engine's memory does not
-            hold: some 40 bytes a tag. It is removed when the block ends without an error; otherwise it stays, and
+            hold. It is removed when the block ends without an error; otherwise it stays, and
             the phases that are finished in it are not repeated.
         engine: What joins and sorts.
         memory: GiB that the engine may use; the numbers of tags and labels that Python holds come on top.
@@ -70,6 +70,8 @@ def engine_tags(
         TagwiseError: There is not enough memory or disk.
     """
     source, marker = _source(corpus, engine), work / _MARKER
+    removed = work.with_name(TEMPORARY_PREFIX + work.name)
+    shutil.rmtree(removed, ignore_errors=True)  # of a try that was killed there
     stale = marker.is_file() and read_json(marker) != source
     if stale:
         say(f"{work} is of another corpus, or of this one before it changed; it is made anew.")
@@ -77,7 +79,8 @@ def engine_tags(
         write_json(marker, source)
         with open_session(engine, work, memory=memory, workers=workers) as session:
             yield EngineTags(corpus, session, work)
-        shutil.rmtree(work)
+        work.rename(removed)  # a kill while it is removed must not leave a folder that nobody knows any more
+        shutil.rmtree(removed)
 
 
 def _source(corpus: Corpus, engine: Engine) -> dict[str, Any]:
@@ -127,7 +130,7 @@ class EngineTags:
 
     def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
         """Pictures that hold each word, however often it was said there."""
-        path = self._work / f"pictures-{_key(words)}.npy"
+        path = self._work / f"pictures-{_key(words)}-{vocabulary}.npy"
         if not path.is_file():
             counts = np.zeros(vocabulary, np.int64)
             for rows, raw_ids in self._blocks("counting pictures"):

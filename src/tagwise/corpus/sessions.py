@@ -6,7 +6,6 @@ parts whose names are in order.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tagwise.base.errors import TagwiseError, UsageError, unknown
-from tagwise.base.files import TEMPORARY_PREFIX, settle
+from tagwise.base.files import TEMPORARY_PREFIX, settle, sync
 from tagwise.base.progress import progress
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Session:
         try:
             self._run(lambda: table.sink_parquet(str(temporary)), what)
             for part in parts(temporary):
-                _sync(part)
+                sync(part)
             settle(temporary, path)
         except TagwiseError:
             raise
@@ -80,6 +79,8 @@ class Session:
                 query()
             except Exception as error:
                 failures.append(error)
+            except BaseException as error:  # so Polars panics
+                failures.append(RuntimeError(str(error)))
             finally:
                 ended.set()
 
@@ -140,12 +141,15 @@ def open_session(
     mebibytes = None if memory is None else max(1, round(memory * 1024))
     with ExitStack() as stack:
         try:
-            yield {"duckdb": _duckdb, "polars": _polars, "pyspark": _spark}[engine](stack, spill, mebibytes, workers)
+            session = {"duckdb": _duckdb, "polars": _polars, "pyspark": _spark}[engine](
+                stack, spill, mebibytes, workers
+            )
         except ModuleNotFoundError as error:
             package = {"pyspark": "'tagwise[spark]'", "polars": "'tagwise[polars]'"}.get(engine, error.name)
             raise UsageError(
                 f"The engine {engine} needs {error.name}, which is not installed; pip install {package}."
             ) from error
+        yield session
 
 
 def _duckdb(stack: ExitStack, spill: Path, mebibytes: int | None, workers: int | None) -> Session:
@@ -213,11 +217,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

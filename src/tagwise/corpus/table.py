@@ -37,8 +37,7 @@ CARD_FILES = ("card.json", "card.md", "card.html")
 IN_MEMORY_TAGS = 1_000_000
 """Rows of the tag table up to which a label space is made in memory; beyond, by an engine.
 
-With 300,000 of them the engine took 1.3 s of processor time and memory 0.9 s; with 3,000,000 the engine took 4.7 s and
-451 MiB, memory 5.4 s and 568 MiB (2 cores of a Zen 4, DuckDB limited to 512 MiB)."""
+An engine takes longer to start than few tags to count, and less memory where they are many (``bench/corpus.py``)."""
 VERSION = 2
 """Of the layout of the folder."""
 UNFINISHED = 0

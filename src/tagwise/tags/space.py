@@ -186,7 +186,11 @@ class LabelSpace:
         """The label id of a raw tag, or None when it is no label here."""
         key = canonical_key(tag)
         word = self.options.aliases.get(key, key)
-        return self._id_by_key.get(word) if word_fate(key, word, self._denied, self.options) in SPOKEN else None
+        fate, label = word_fate(key, word, self._denied, self.options), self._id_by_key.get(word)
+        if fate in SPOKEN:
+            return label
+        held = label is not None and self.base is not None and label < self.base.labels
+        return label if held and fate != "denied" else None
 
     def encode_table(self, table: TagTable) -> Assignment:
         """The label ids of every picture of any corpus."""

@@ -12,6 +12,9 @@ DEFAULT_EPOCH_LENGTH = 1.5
 
 THRESHOLD_FORMS = ("length=1.5", "tail=0.3", "quantile=0.2")
 
+MOST_BITS = 1000
+"""Floats hold no threshold above 2 to the power of little more."""
+
 
 def choose_threshold(ids: Flat, offsets: Flat, counts: Counts, law: str, asked: float | str | None) -> float | None:
     """The number that a law of the power family, the cap or a raked law works with.
@@ -108,7 +111,13 @@ def threshold_for_length(counts: Counts, rarest: Counts, law: str, length: float
     repeated = np.cumsum(sizes / phi)  # draws per phi(threshold) of the labels up to this level
     unrepeated = pictures - np.cumsum(sizes)
     reached = max(0, int(np.searchsorted(phi * repeated + unrepeated, length, side="right")) - 1)
-    return float((length - unrepeated[reached]) / repeated[reached]) ** (1 / parsed.exponent)
+    wanted = float((length - unrepeated[reached]) / repeated[reached])
+    if np.log2(wanted) / parsed.exponent > MOST_BITS:
+        raise UsageError(
+            f"The law {law} repeats too little for an epoch of {length:,.0f} draws from {pictures:,} pictures; ask "
+            "for a shorter one, or for a larger exponent."
+        )
+    return wanted ** (1 / parsed.exponent)
 
 
 def count_of_tail(counts: Counts, tail_fraction: float) -> int:

@@ -58,10 +58,10 @@ class Ways:
         """The way of a canonical key."""
         word = self.options.aliases.get(key, key)
         fate = word_fate(key, word, self._denied, self.options)
+        if word in self._held and fate not in ("empty", "denied"):
+            return self._as_before(Way(key, word, word, word, "label" if key == word else "alias"))
         if fate not in SPOKEN:
             return Way(key, word, word, word, fate)
-        if word in self._held:
-            return self._as_before(Way(key, word, word, word, fate))
         if self.lexicon is None:
             return Way(key, word, word, word, fate)
         return self._as_before(self._looked_up(key, word, fate, self.lexicon))
@@ -85,7 +85,9 @@ class Ways:
         assert self.options.rule is not None
         aliased = {alias for alias, word in self.options.aliases.items() if alias != word}
         vague = {key for key, synsets in self.lexicon.synsets.items() if self._vague(synsets)}
-        return merge_keys(self.lexicon, self.options.rule, self.target, taken=aliased | vague, said=self.said)
+        return merge_keys(
+            self.lexicon, self.options.rule, self.target, taken=aliased | vague | self._denied, said=self.said
+        )
 
     def folds(self, word: str) -> bool:
         """Whether the counts of the corpus may fold it onto its singular: nothing else knows it."""
@@ -124,7 +126,11 @@ class Ways:
         known = self._known(word)
         if known is None:
             return Way(key, word, word, word, "unknown" if self.options.unknown == "drop" else fate)
-        fate = fate if known == word else "plural"
+        if known != word:
+            singular = word_fate(known, known, self._denied, self.options)
+            if singular not in SPOKEN:
+                return Way(key, word, known, known, singular)
+            fate = "plural"
         synsets = lexicon.synsets.get(known, ())
         if self._vague(synsets):
             return Way(key, word, known, known, "too many senses")

@@ -148,7 +148,7 @@ def labels(
         explain: Say what becomes of this raw tag, and write nothing.
         engine: What counts the tags; by default numpy up to a million of them, beyond that duckdb.
         memory: GiB that the engine may use.
-        spill: A folder for what the engine's memory does not hold, some 40 bytes a tag; by default beside ``out``. A
+        spill: A folder for what the engine's memory does not hold; by default beside ``out``. A
             stopped command goes on from what is finished there.
         workers: Threads of the engine.
         overwrite: Replace another label space in ``out``.
