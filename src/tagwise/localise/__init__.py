@@ -1,0 +1,1 @@
+"""Where things are: boxes, masks, keypoints and pixels on our backbones."""
