@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
@@ -32,12 +33,14 @@ from tagwise.base.progress import say
 from tagwise.base.views import View
 from tagwise.nets import build, find_design
 from tagwise.nets.layouts import to_canonical
+from tagwise.pixels.batches import LabelledPictures
 from tagwise.training.estimate import DTYPES, choose_memory_format, kept_bytes
 from tagwise.training.learner import Learner
 from tagwise.training.losses import truth_of
 from tagwise.training.optim import build_optimiser
 from tagwise.training.plans import Plan
 from tagwise.training.ranks import Ranks
+from tagwise.training.tasks import LabelTask
 
 CLASSES, RATE, DECAY, MOMENTUM = 1000, 0.01, 1e-4, 0.9
 WARM_STEPS = 3
@@ -126,9 +129,11 @@ def _our_step(case: Case, way: Way, model: nn.Module, images_BCHW: Tensor, class
     plan = plan_of(case, way)
     net = build(plan.design, num_classes=CLASSES)
     net.load_state_dict(to_canonical(model.state_dict(), plan.design))
-    learner = Learner(net.to(images_BCHW.device).train(), plan, Ranks(), memory_format=way.layout)
+    blank = LabelledPictures.of_classes(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64))
+    task = LabelTask(plan, net.train(), blank, images_BCHW.device, Ranks(), layout=way.layout)
+    learner = Learner(task, plan, Ranks())
     truth = truth_of(plan.loss, classes, torch.arange(len(classes) + 1, device=classes.device))
-    return lambda: learner.step(images_BCHW, truth, RATE)[0]
+    return lambda: learner.step(task.sliced(images_BCHW, truth), RATE)[0]
 
 
 def _their_step(way: Way, model: nn.Module, images_BCHW: Tensor, classes: Tensor) -> Callable[[], Tensor]:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from tagwise.training.learner import Learner
 from tagwise.training.losses import LossSettings, Truth, tag_loss, truth_of
 from tagwise.training.ranks import Ranks
-from tests.training.tiny import tiny_net, tiny_pictures, tiny_plan
+from tagwise.training.tasks import LabelTask
+from tests.training.tiny import CPU, tiny_net, tiny_pictures, tiny_plan
 
 RATE = 0.5
 PLAIN: dict[str, Any] = {"momentum": 0.0, "weight_decay": 0.0, "norms": "frozen"}
@@ -29,13 +30,19 @@ def learner(**changes: Any) -> Learner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         nn.init.normal_(net.fc.weight)
-    return Learner(net.train(), plan, Ranks())
+    return Learner(LabelTask(plan, net.train(), tiny_pictures(), CPU, Ranks()), plan, Ranks())
 
 
 def batch(pictures: int = BATCH) -> tuple[Tensor, Truth]:
     """The first so many pictures."""
     found = tiny_pictures().batch(np.arange(pictures))
     return found.images_BHWC.permute(0, 3, 1, 2).float() / 255, truth_of("softmax", found.ids, found.offsets)
+
+
+def step(one: Learner, images_BCHW: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
+    """A step on pictures as they are."""
+    assert isinstance(one.task, LabelTask)
+    return one.step(one.task.sliced(images_BCHW, truth), RATE)
 
 
 def weights(one: Learner) -> dict[str, Tensor]:
@@ -58,7 +65,7 @@ def test_a_step_is_the_sum_over_the_pictures_by_the_batch_whatever_slices_and_mi
     if pictures:
         mean = tag_loss(LossSettings(), by_hand(images_BCHW), truth).mean
         (mean * pictures / BATCH).backward()  # type: ignore[no-untyped-call]
-    loss, floor = one.step(images_BCHW, truth, RATE)
+    loss, floor = step(one, images_BCHW, truth)
     assert float(loss) == pytest.approx(mean.item(), rel=1e-5)
     assert bool(floor.isfinite())
     for name, parameter in by_hand.named_parameters():
@@ -72,7 +79,7 @@ def test_a_gradient_is_scaled_down_to_clip_norm_and_a_shorter_one_is_left_alone(
     for clip_norm in (None, 1e6, 1e-3):
         one = learner(precision=precision, clip_norm=clip_norm, **PLAIN)
         before = weights(one)
-        one.step(*batch(), RATE)
+        step(one, *batch())
         moved[clip_norm] = length(before, weights(one))
     assert moved[1e-3] == pytest.approx(RATE * 1e-3, rel=1e-3)
     assert moved[1e6] == moved[None] > 10 * RATE * 1e-3
@@ -82,7 +89,7 @@ def test_the_running_mean_of_the_weights_by_hand() -> None:
     one = learner(ema=0.75)
     expected = {name: tensor.clone() for name, tensor in one.net.state_dict().items()}
     for _ in range(3):
-        one.step(*batch(), RATE)
+        step(one, *batch())
         for name, tensor in one.net.state_dict().items():
             expected[name] = 0.75 * expected[name] + 0.25 * tensor if tensor.is_floating_point() else tensor.clone()
     torch.testing.assert_close(one.result(), expected)
@@ -96,13 +103,13 @@ def test_p12_all_that_a_learner_remembers_can_be_taken_up(optimiser: str) -> Non
     one, other = learner(**plan), learner(**plan)
     images_BCHW, truth = batch()
     for scale in (1.0, math.inf, 1.0):
-        one.step(images_BCHW * scale, truth, RATE)
+        step(one, images_BCHW * scale, truth)
     other.restore(deepcopy(one.state()))
     assert one.state()["scaler"]["scale"] < 2**16
     for _ in range(2):
         torch.testing.assert_close(other.state(), one.state(), rtol=0, atol=0)
         for each in (one, other):
-            each.step(images_BCHW, truth, RATE)
+            step(each, images_BCHW, truth)
 
 
 def test_float16_without_a_finite_gradient_takes_no_step_and_does_not_pass_for_healthy() -> None:
@@ -110,7 +117,7 @@ def test_float16_without_a_finite_gradient_takes_no_step_and_does_not_pass_for_h
     before, (images_BCHW, truth) = weights(one), batch()
     healthy = []
     for _ in range(18):
-        one.step(images_BCHW * math.inf, truth, RATE)
+        step(one, images_BCHW * math.inf, truth)
         healthy.append(one.finite)
     assert length(before, weights(one)) == 0
     assert healthy == [True] * 16 + [False] * 2
@@ -120,7 +127,7 @@ def test_float16_without_a_finite_gradient_takes_no_step_and_does_not_pass_for_h
 def test_recompute_runs_blocks_twice(recompute: bool) -> None:
     one, runs = learner(recompute=recompute), []
     one.net.get_submodule("layer1.0.conv1").register_forward_hook(lambda *_: runs.append(1))
-    one.step(*batch(), RATE)
+    step(one, *batch())
     assert len(runs) == 1 + recompute
 
 

@@ -316,7 +316,7 @@ def test_a_runs_checkpoint_is_the_model_that_it_would_become(tmp_path: Path, ema
     train(job)
     first, last = sorted((tmp_path / "checkpoints").glob("*.pt"))
     model = load(last)
-    for name, tensor in job.net.state_dict().items():
+    for name, tensor in job.task.net.state_dict().items():
         assert torch.equal(model.net.state_dict()[name], tensor), name
     assert not model.net.training
     assert model.facts == dataclasses.replace(facts, lineage=("a", "b, taken after 240"))
@@ -326,7 +326,7 @@ def test_a_runs_checkpoint_is_the_model_that_it_would_become(tmp_path: Path, ema
     with pytest.raises(UsageError, match="has classes of its own"):
         load(last, classes=tuple("vwxyz"))
     content = bytearray(last.read_bytes())
-    content[content.index(job.net.fc.weight.detach().numpy().tobytes())] ^= 1
+    content[content.index(job.task.net.fc.weight.detach().numpy().tobytes())] ^= 1
     last.write_bytes(content)
     with pytest.raises(TagwiseError, match=r"00000000000240\.pt is damaged; take another one of its run"):
         load(last)

@@ -33,13 +33,14 @@ from tagwise.pixels.place import PictureRefused, Place
 from tagwise.tags.drawing import drawing
 from tagwise.tags.epoch import EpochIndex
 from tagwise.tags.law_report import sampled_laws
-from tagwise.training import checkpoints, learner, loop
+from tagwise.training import checkpoints, loop, tasks
 from tagwise.training.learner import Learner
-from tagwise.training.loop import memory_format, train
+from tagwise.training.loop import train
 from tagwise.training.losses import LOSSES, Loss, LossSettings, LossValue, Truth, mixed_truth, tag_loss
 from tagwise.training.schedule import learning_rate
 from tagwise.training.signals import REPEAT_SECONDS
 from tagwise.training.stream import PictureStream
+from tagwise.training.tasks import Part, memory_format
 from tests.training.tiny import (
     DESIGN,
     LABELS,
@@ -86,13 +87,13 @@ def finished(folder: Path, **changes: Any) -> Result:
     job = tiny_job(folder, **changes)
     train(job)
     assert job.run is not None
-    return state_bytes(job.net), log_facts(job.run)
+    return state_bytes(job.task.net), log_facts(job.run)
 
 
 @contextmanager
 def with_loss(hooked: Callable[..., LossValue]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learner, "tag_loss", hooked)
+        patch.setattr(tasks, "tag_loss", hooked)
         yield
 
 
@@ -187,13 +188,13 @@ def test_p12_of_pictures_that_workers_read_one_of_which_is_gone(tmp_path: Path) 
         noise, places = tiny_pictures(), [Place(str(row)) for row in range(PICTURES)]
         places[PICTURES // 2] = Place("gone")
         fed = FilePictures(places=places, ids=noise.ids, offsets=noise.offsets, read=drawn, side=16, workers=1)
-        return replace(tiny_job(folder, feed="files", accumulate=8, augment=Augment()), pictures=fed)
+        return tiny_job(folder, pictures=fed, feed="files", accumulate=8, augment=Augment())
 
     def facts(folder: Path) -> Result:
         resumed = job(folder)
         train(resumed)
         assert resumed.run is not None
-        return state_bytes(resumed.net), log_facts(resumed.run)
+        return state_bytes(resumed.task.net), log_facts(resumed.run)
 
     expected = facts(tmp_path / "undisturbed")
     with act_at(8 * STEPS // 2, lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(Interrupted):
@@ -205,8 +206,9 @@ def shown(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[tuple[Tensor,
     """What the learner is given in each step of a training that moves nothing."""
     given: list[tuple[Tensor, Truth]] = []
 
-    def step(_: Learner, images_BCHW: Tensor, truth: Truth, rate: float) -> tuple[Tensor, Tensor]:
+    def step(_: Learner, parts: list[Part], rate: float) -> tuple[Tensor, Tensor]:
         assert rate >= 0
+        ((images_BCHW, truth),) = (part.inputs for part in parts)
         given.append((images_BCHW.contiguous(), truth))
         return torch.zeros(()), torch.zeros(())
 
@@ -244,7 +246,7 @@ def test_a_gpu_without_memory_is_a_sentence_with_flags_that_the_run_goes_on_with
     job = tiny_job(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         if where == "loss":
-            patch.setattr(learner, "tag_loss", out_of_memory)
+            patch.setattr(tasks, "tag_loss", out_of_memory)
         if where == "optimiser":
             patch.setattr(torch.optim.SGD, "step", out_of_memory)
         remedy = (
@@ -470,8 +472,8 @@ def test_p16_each_tag_is_seen_as_often_as_its_law_expects(law: str, threshold: f
 @pytest.mark.parametrize("kind", LOSSES)
 def test_p17_losses_go_by_name_and_weigh_each_tag(kind: Loss, tmp_path: Path) -> None:
     def first(weight: float) -> float:
-        job = tiny_job(tmp_path / str(weight), loss=kind, images=8)
-        train(replace(job, tag_weights=torch.full((LABELS,), weight)))
+        job = tiny_job(tmp_path / str(weight), weights_V=torch.full((LABELS,), weight), loss=kind, images=8)
+        train(job)
         assert job.run is not None
         return job.run.log()[0].loss
 
@@ -496,7 +498,7 @@ def test_what_is_judged_is_the_model_that_would_come_of_it_and_the_net_is_left_a
     train(job)
     plain = tiny_job(ema=0.5)
     train(plain)
-    assert state_bytes(job.net) == state_bytes(plain.net)
+    assert state_bytes(job.task.net) == state_bytes(plain.task.net)
     assert len(judged) == len(epoch_ends())
     best = torch.load(tmp_path / "checkpoints" / "kept" / "best.pt")
     assert best["seen"] == 8 * (epoch_ends()[0] + 1)
@@ -553,8 +555,8 @@ def test_p12_a_run_that_goes_on_in_another_number_of_processes_says_what_differs
 def test_a_training_without_a_run_leaves_nothing_behind(tmp_path: Path, undisturbed: Result) -> None:
     job = tiny_job()
     train(job)
-    assert state_bytes(job.net) == undisturbed[0]
-    assert not job.net.training
+    assert state_bytes(job.task.net) == undisturbed[0]
+    assert not job.task.net.training
     assert not list(tmp_path.iterdir())
 
 

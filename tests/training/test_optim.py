@@ -17,7 +17,8 @@ from tagwise.training.learner import Learner
 from tagwise.training.losses import truth_of
 from tagwise.training.optim import Lamb, build_optimiser, parameter_groups
 from tagwise.training.ranks import Ranks
-from tests.training.tiny import LABELS, tiny_net, tiny_plan
+from tagwise.training.tasks import LabelTask
+from tests.training.tiny import CPU, LABELS, tiny_net, tiny_pictures, tiny_plan
 
 FORMS = {
     replace(design, depths=tuple(min(depth, 2) for depth in design.depths))
@@ -144,14 +145,15 @@ def test_lamb_learns_from_our_sum_over_labels_as_timms_defaults_do_from_its_mean
     nn.init.constant_(net.fc.weight, 0.3)
     peer = copy.deepcopy(net).train()
     freeze_norms(peer)
-    learner = Learner(net.train(), plan, Ranks())
+    task = LabelTask(plan, net.train(), tiny_pictures(), CPU, Ranks())
+    learner = Learner(task, plan, Ranks())
     optimiser = TimmsLamb(parameter_groups(peer, plan), lr=0.01)
     generator = torch.Generator().manual_seed(0)
     lengths = []
     for size in (1.0, 300.0, 1e-4, 30.0, 1e-4):
         images_BCHW = size * torch.randn(8, 3, 16, 16, generator=generator)
         classes = torch.randint(LABELS, (8,), generator=generator)
-        learner.step(images_BCHW, truth_of("sigmoid", classes, torch.arange(9)), 0.01)
+        learner.step(task.sliced(images_BCHW, truth_of("sigmoid", classes, torch.arange(9))), 0.01)
         optimiser.zero_grad()
         loss = F.binary_cross_entropy_with_logits(peer(images_BCHW), F.one_hot(classes, LABELS).float())
         loss.backward()  # type: ignore[no-untyped-call]

@@ -32,6 +32,7 @@ from tagwise.training.runs import claim_run
 from tagwise.transfer import features
 from tagwise.transfer.features import right_answers
 from tests.training.tiny import (
+    ALONE,
     CPU,
     DESIGN,
     LABELS,
@@ -40,9 +41,9 @@ from tests.training.tiny import (
     log_facts,
     state_bytes,
     tiny_job,
-    tiny_net,
     tiny_pictures,
     tiny_plan,
+    tiny_task,
     zipf_job,
 )
 
@@ -87,7 +88,6 @@ class Watched:
 TRAINED: dict[str, Any] = {"images": 120, "norms": "synchronised", "decay": "halvings", "halvings": 4}
 """15 steps of 8 pictures, with the end of an epoch among them."""
 STOPPED = 7
-ALONE = Ranks()
 
 
 def trained(folder: Path, ranks: Ranks = ALONE, stop_at: int | None = None, **changes: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def trained(folder: Path, ranks: Ranks = ALONE, stop_at: int | None = None, **ch
         accuracies.append(float(right.mean()))
         return accuracies[-1]
 
-    job = replace(tiny_job(folder, **(TRAINED | changes)), pictures=watched, ranks=ranks, judge=judge)
+    job = replace(tiny_job(folder, pictures=watched, ranks=ranks, **(TRAINED | changes)), judge=judge)
     assert job.run is not None
     seen_V: list[int] = []
     with suppress(Interrupted):
@@ -113,17 +113,18 @@ def trained(folder: Path, ranks: Ranks = ALONE, stop_at: int | None = None, **ch
         "kept": sorted(path.name for path in (folder / "checkpoints").rglob("best.pt")),
         "accuracies": accuracies,
         "seen": seen_V,
-        "net": {name: bits.hex() for name, bits in state_bytes(job.net).items()},
+        "net": {name: bits.hex() for name, bits in state_bytes(job.task.net).items()},
     }
 
 
 def unlike_norms(ranks: Ranks) -> dict[str, Any]:
     """Processes norm their own parts of the batch, and judge one and the same net."""
     plan = tiny_plan()
-    learner = Learner(tiny_net(plan), plan, ranks)
+    task = tiny_task(plan, ranks=ranks)
+    learner = Learner(task, plan, ranks)
     batch = tiny_pictures().batch(positions_of(0, plan.batch, ranks.rank, ranks.world))
     images_BCHW = batch.images_BHWC.permute(0, 3, 1, 2).float() / 255
-    learner.step(images_BCHW, truth_of(plan.loss, batch.ids, batch.offsets), rate=0.1)
+    learner.step(task.sliced(images_BCHW, truth_of(plan.loss, batch.ids, batch.offsets)), rate=0.1)
     nets = learner.net, learner.model()
     return {
         name: {key: bits.hex() for key, bits in state_bytes(net).items()}
@@ -134,11 +135,12 @@ def unlike_norms(ranks: Ranks) -> dict[str, Any]:
 def missing(norms: str, ranks: Ranks = ALONE) -> dict[str, Any]:
     """Weights after steps on four pictures of eight: the first process's; the others could read none of theirs."""
     plan = tiny_plan(norms=norms, accumulate=2)
-    learner = Learner(tiny_net(plan), plan, ranks)
+    task = tiny_task(plan, ranks=ranks)
+    learner = Learner(task, plan, ranks)
     for _ in range(3):
         batch = tiny_pictures().batch(np.arange(4 if ranks.first else 0))
         images_BCHW = batch.images_BHWC.permute(0, 3, 1, 2).float() / 255
-        loss, _ = learner.step(images_BCHW, truth_of(plan.loss, batch.ids, batch.offsets), rate=0.1)
+        loss, _ = learner.step(task.sliced(images_BCHW, truth_of(plan.loss, batch.ids, batch.offsets)), rate=0.1)
     return {"loss": float(loss), **{name: tensor.tolist() for name, tensor in learner.net.named_parameters()}}
 
 
@@ -195,7 +197,7 @@ SOFT_LOSSES: tuple[Loss, ...] = ("softmax", "sigmoid")
 
 
 def first_line(kind: Loss, folder: Path, ranks: Ranks) -> tuple[float, ...]:
-    job = replace(zipf_job(kind, folder), ranks=ranks)
+    job = zipf_job(kind, folder, ranks=ranks)
     train(job)
     assert job.run is not None
     (line,) = log_facts(job.run)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tagwise.base import rng
 from tagwise.base.views import View
@@ -22,10 +23,13 @@ from tagwise.training.loop import Job
 from tagwise.training.losses import Loss, prior_bias
 from tagwise.training.models import replace_head
 from tagwise.training.plans import Plan
+from tagwise.training.ranks import Ranks
 from tagwise.training.runs import Run
+from tagwise.training.tasks import LabelTask
 from tests.references.sampling import zipf_corpus
 
 CPU = torch.device("cpu")
+ALONE = Ranks()
 LABELS = 5
 PICTURES = 60
 DESIGN = Design(
@@ -87,19 +91,30 @@ def tiny_net(plan: Plan) -> ResidualNet:
     return net
 
 
-def tiny_job(folder: Path | None = None, **changes: Any) -> Job:
+def tiny_task(plan: Plan, pictures: Any = None, ranks: Ranks = ALONE, weights_V: Tensor | None = None) -> LabelTask:
+    """Noise and its labels, from the first weights."""
+    return LabelTask(plan, tiny_net(plan), pictures or tiny_pictures(), CPU, ranks, weights_V=weights_V)
+
+
+def tiny_job(
+    folder: Path | None = None,
+    *,
+    pictures: Any = None,
+    ranks: Ranks = ALONE,
+    weights_V: Tensor | None = None,
+    **changes: Any,
+) -> Job:
     """A job from the first weights; its run goes on where ``folder`` says that it was."""
     plan = tiny_plan(**changes)
     run = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(folder=folder, plan=plan)
-    return Job(
-        plan=plan, net=tiny_net(plan), pictures=tiny_pictures(), index=tiny_index(), device=CPU, run=run, title=None
-    )
+    task = tiny_task(plan, pictures, ranks, weights_V)
+    return Job(plan=plan, task=task, index=tiny_index(), device=CPU, ranks=ranks, run=run, title=None)
 
 
-def zipf_job(kind: Loss, folder: Path, pictures: int = 2000) -> Job:
+def zipf_job(kind: Loss, folder: Path, pictures: int = 2000, ranks: Ranks = ALONE) -> Job:
     """One step over the first pictures of the Zipf corpus, each once; a third of its labels never occur.
 
     The classifier predicts the law, and the pictures are blank.
@@ -116,10 +131,10 @@ def zipf_job(kind: Loss, folder: Path, pictures: int = 2000) -> Job:
     folder.mkdir(parents=True, exist_ok=True)
     return Job(
         plan=plan,
-        net=net,
-        pictures=LabelledPictures(images_NHWC=blank, ids=ids, offsets=offsets),
+        task=LabelTask(plan, net, LabelledPictures(images_NHWC=blank, ids=ids, offsets=offsets), CPU, ranks),
         index=EpochIndex.build(ids, offsets, counts, "natural"),
         device=CPU,
+        ranks=ranks,
         run=Run(folder=folder, plan=plan),
         title=None,
     )

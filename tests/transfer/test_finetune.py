@@ -25,7 +25,9 @@ from tagwise.pixels.decode import fit
 from tagwise.training.loop import Job, train
 from tagwise.training.models import replace_head
 from tagwise.training.plans import Plan
+from tagwise.training.ranks import Ranks
 from tagwise.training.runs import open_run
+from tagwise.training.tasks import LabelTask
 from tagwise.transfer.features import score
 from tagwise.transfer.finetune import class_index, class_net, train_classes
 from tests.training.tiny import CPU, DESIGN, state_bytes, tiny_plan
@@ -155,6 +157,7 @@ def test_w13_a_fresh_head_begins_with_all_classes_alike(tmp_path: Path, classes:
     images_NHWC, truth = noise()
     pictures, index = LabelledPictures.of_classes(images_NHWC, truth), class_index(truth, classes)
     net = class_net(plan, classes, start)
-    train(Job(plan=plan, net=net, pictures=pictures, index=index, device=CPU, run=run, title=None))
+    task = LabelTask(plan, net, pictures, CPU, Ranks())
+    train(Job(plan=plan, task=task, index=index, device=CPU, run=run, title=None))
     assert run.log()[0].loss == pytest.approx(math.log(classes), abs=1e-5)
     assert run.log()[0].excess_loss == pytest.approx(math.log(classes), abs=1e-5)

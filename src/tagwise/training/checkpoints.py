@@ -73,6 +73,12 @@ def keep_checkpoint(folder: Path, seen: int, name: str) -> None:
         shutil.copyfileobj(source, handle)
 
 
+def kept_checkpoint(folder: Path, name: str) -> dict[str, Any] | None:
+    """The state that was kept under a name, on the CPU; None where there is none."""
+    path = folder / KEPT / f"{name}.pt"
+    return _read(path) if path.is_file() else None
+
+
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest state that is whole, on the CPU, or None where there is none.
 

@@ -14,9 +14,10 @@ from tagwise.base.durations import clock
 from tagwise.nets import build, count_macs, count_parameters, freeze
 from tagwise.pixels.batches import Batch, LabelledPictures, Request
 from tagwise.tags.epoch import EpochIndex
-from tagwise.training.loop import Job, memory_format, train
+from tagwise.training.loop import Job, train
 from tagwise.training.plans import Plan
 from tagwise.training.ranks import Ranks
+from tagwise.training.tasks import LabelTask, memory_format
 
 TRIAL_BATCH = 64
 TRIAL_STEPS = 12
@@ -149,11 +150,9 @@ def _trial(plan: Plan, device: torch.device, layout: torch.memory_format | None 
     train(
         Job(
             plan=short,
-            net=net,
-            pictures=pictures_and_times,
+            task=LabelTask(short, net, pictures_and_times, device, Ranks(), layout=layout),
             index=index,
             device=device,
-            memory_format=layout,
             title=None,
         )
     )

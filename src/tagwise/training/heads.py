@@ -123,7 +123,10 @@ class Sizing:
             (f"longest is {max(self.shorter)} or more, not {self.longest}", self.longest < max(self.shorter)),
             (f"jitter ascends above 0, not {self.jitter}", self.jitter is not None and not _ascend(*self.jitter)),
             (f"crop_fraction is above 0 and at most 1, not {self.crop_fraction}", not 0 < self.crop_fraction <= 1),
-            (f"test_longest is {self.test_shorter} or more, not {self.test_longest}", self.test_longest < self.test_shorter),
+            (
+                f"test_longest is {self.test_shorter} or more, not {self.test_longest}",
+                self.test_longest < self.test_shorter,
+            ),
         ):
             if wrong:
                 raise UsageError(f"Pictures cannot be shown so: {fault}.")

@@ -21,17 +21,11 @@ from tagwise.base import rng
 from tagwise.base.errors import Diverged, Interrupted, TagwiseError
 from tagwise.base.progress import Ticker, printable, progress, say
 from tagwise.base.settings import to_plain
-from tagwise.nets.design import Design
 from tagwise.nets.dropblock import set_drop_block
-from tagwise.nets.grammar import ResidualNet
-from tagwise.pixels.augment import augmented, draw_numbers, normalised, picture_seed
-from tagwise.pixels.batches import Batch, LabelledPictures, Request
-from tagwise.pixels.feeding import FilePictures
-from tagwise.pixels.mixing import draw_mix, mixed
+from tagwise.pixels.batches import Request
 from tagwise.tags.epoch import EpochIndex, positions_of
-from tagwise.training.checkpoints import Keep, keep_checkpoint, newest_checkpoint, save_checkpoint
+from tagwise.training.checkpoints import Keep, keep_checkpoint, kept_checkpoint, newest_checkpoint, save_checkpoint
 from tagwise.training.learner import Learner
-from tagwise.training.losses import Truth, mixed_truth, truth_of
 from tagwise.training.models import ModelFacts
 from tagwise.training.plans import Plan
 from tagwise.training.ranks import Ranks
@@ -40,6 +34,7 @@ from tagwise.training.schedule import learning_rate
 from tagwise.training.signals import stop_signals
 from tagwise.training.stream import PictureStream
 from tagwise.training.stretch import Stretch
+from tagwise.training.tasks import Task
 
 CHECKPOINT_SECONDS = 300
 """A long epoch is saved on its way at least so often."""
@@ -58,22 +53,18 @@ class Job:
     """What is trained on what."""
 
     plan: Plan
-    net: ResidualNet
-    """Trained in place."""
-    pictures: LabelledPictures | FilePictures
+    task: Task
+    """Its net is trained in place."""
     index: EpochIndex
-    """Over the rows of ``pictures``."""
+    """Over the rows of the task's pictures."""
     device: torch.device
-    memory_format: torch.memory_format | None = None
-    """Of pictures and filters; None: what nets of this kind mostly like."""
     ranks: Ranks = field(default_factory=Ranks)
     """The processes that share each batch."""
-    tag_weights: Tensor | None = None
-    """What each label's part of the loss is multiplied by, float32 [V]."""
     names: Sequence[object] = ()
     """Of the pictures, for messages."""
-    judge: Callable[[ResidualNet], float] | None = None
-    """Accuracy on pictures that were held out, asked after each epoch in all processes, which have to agree."""
+    judge: Callable[[Any], float] | None = None
+    """Score of a copy of the net on pictures that were held out, the more the better; asked after each epoch in all
+    processes, which have to agree."""
     keep: Keep = field(default_factory=Keep)
     facts: ModelFacts | None = None
     """What is to be known of the net by whoever goes on from a checkpoint of it."""
@@ -116,36 +107,28 @@ def _too_small(job: Job) -> str:
     return f"The GPU has no memory left for {-(-share // slices)} pictures at a time; give {told}{goes_on}."
 
 
-def memory_format(design: Design) -> torch.memory_format:
-    """Channels last, but for nets that split channels and weigh them, which it slows by up to a fifth."""
-    attention = design.attention
-    split = attention is not None and attention.kind in ("sk", "split")
-    return torch.contiguous_format if split else torch.channels_last
-
-
 class _Training:
     """A training under way; see ``train``."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._plan = job, job.plan
-        layout = job.memory_format or memory_format(job.plan.design)
-        self._learner = Learner(job.net.to(job.device), job.plan, job.ranks, job.tag_weights, layout)
+        self._learner = Learner(job.task, job.plan, job.ranks)
         self._stream = PictureStream(job.index, job.plan.seed)
         self._stretch = Stretch.on(job.device)
-        self._exposures_V = torch.zeros(job.net.num_classes, dtype=torch.int64)
-        self._best = -1.0
+        self._exposures_V = torch.zeros(job.task.labels, dtype=torch.int64)
+        self._best, self._stale = -1.0, 0
         self._saved = self._checked = time.monotonic()
 
     def run(self) -> Tensor:
         job, plan = self._job, self._plan
-        job.net.train()
+        job.task.net.train()
         first = self._restore()
         with (
             torch.random.fork_rng(devices=[]),
             stop_signals(job.run is not None) as stopped,
             _shown(job, first) as ticker,
             _tensorboard(job.run if job.ranks.first else None) as board,
-            closing(job.pictures.batches(map(self._request, range(first, plan.steps)))) as batches,
+            closing(job.task.batches(map(self._request, range(first, plan.steps)))) as batches,
         ):
             for step in range(first, plan.steps):
                 self._step(step, batches)
@@ -154,46 +137,43 @@ class _Training:
                 if (step + 1) % max(1, plan.steps // LOG_LINES) == 0 or step + 1 == plan.steps:
                     self._log(step, ticker, board)
                 self._after(step, stopped)
-        job.net.load_state_dict(self._learner.result())
-        job.net.eval()
+                if self._at_rest:
+                    break
+        job.task.net.load_state_dict(self._result())
+        job.task.net.eval()
         return job.ranks.total(self._exposures_V)
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether held-out pictures say that more is of no use."""
+        return self._plan.patience is not None and self._stale >= self._plan.patience
+
+    def _result(self) -> dict[str, Tensor]:
+        """The model's tensors: the last ones, or those that were best on held-out pictures."""
+        run = self._job.run
+        if self._plan.model_of == "best" and run is not None and (best := kept_checkpoint(run.checkpoints, "best")):
+            self._learner.restore(best)
+        return self._learner.result()
 
     def _request(self, step: int) -> Request:
         positions = positions_of(step, self._plan.batch, self._job.ranks.rank, self._job.ranks.world)
         return Request(rows=self._stream.rows(positions // self._plan.repeats), numbers=positions)
 
-    def _step(self, step: int, batches: Iterator[Batch]) -> None:
+    def _step(self, step: int, batches: Iterator[Any]) -> None:
         plan, rank = self._plan, self._job.ranks.rank
         began = time.monotonic()
         batch = next(batches)
         self._stretch.waited += time.monotonic() - began
-        self._exposures_V.index_add_(0, batch.ids, torch.ones_like(batch.ids))
+        ids = self._job.task.labels_of(batch)
+        self._exposures_V.index_add_(0, ids, torch.ones_like(ids))
         torch.manual_seed(rng.stream_seed(plan.seed, "dropped units", step, *([rank] if rank else [])))
         if plan.design.drop_block:
-            set_drop_block(self._job.net, plan.design.drop_block * (step + 1) / plan.steps)
-        images_BCHW, truth = self._seen(step, batch.to(self._job.device))
-        loss, floor = self._learner.step(images_BCHW, truth, self._rate(step))
+            set_drop_block(self._job.task.net, plan.design.drop_block * (step + 1) / plan.steps)
+        loss, floor = self._learner.step(self._job.task.parts(step, batch), self._rate(step))
         self._stretch.loss += loss
         self._stretch.excess += loss - floor
         self._stretch.sick = torch.where(loss.isfinite(), self._stretch.sick, self._stretch.sick.clamp(max=step))
         self._stretch.steps += 1
-
-    def _seen(self, step: int, batch: Batch) -> tuple[Tensor, Truth]:
-        """The pictures as the net sees them in this step, with their labels."""
-        plan, ranks = self._plan, self._job.ranks
-        if isinstance(self._job.pictures, FilePictures):  # cropped and varied by its workers
-            images_BCHW = normalised(batch.images_BHWC.permute(0, 3, 1, 2).float(), plan.view)
-        else:
-            positions = positions_of(step, plan.batch, ranks.rank, ranks.world)
-            numbers = draw_numbers(plan.seed, step, plan.batch)[positions - step * plan.batch]
-            by_picture = positions.tolist() if plan.augment.by_picture else []
-            seeds = [picture_seed(plan.seed, position) for position in by_picture]
-            images_BCHW = augmented(batch.images_BHWC, numbers, plan.augment, plan.view, seeds)
-        truth = truth_of(plan.loss, batch.ids, batch.offsets)
-        if plan.mixup or plan.cutmix:
-            mix = draw_mix(plan.seed, step, mixup=plan.mixup, cutmix=plan.cutmix, resolution=plan.view.resolution)
-            images_BCHW, truth = mixed(images_BCHW, mix), mixed_truth(truth, mix.own_fraction)
-        return images_BCHW.contiguous(memory_format=self._learner.memory_format), truth
 
     def _rate(self, step: int) -> float:
         return learning_rate(self._plan, step * self._plan.batch + self._plan.batch // 2)
@@ -208,7 +188,8 @@ class _Training:
             self._check(step)
         epoch_ends = self._epoch(step) != self._epoch(step + 1)
         kept = self._kept(step, seen) if epoch_ends else []
-        if job.run is not None and (stop or late or epoch_ends or step + 1 == self._plan.steps):
+        ends = step + 1 == self._plan.steps or self._at_rest
+        if job.run is not None and (stop or late or epoch_ends or ends):
             self._save(step, kept)
         if stop:
             job.ranks.wait()  # the launcher kills the others as soon as one has ended
@@ -228,11 +209,11 @@ class _Training:
         job = self._job
         if job.judge is None:
             return False
-        accuracy = job.judge(self._learner.model())
+        score = job.judge(self._learner.model())
         if job.run is not None and job.ranks.first:
-            job.run.append(HeldOutLine(seen=seen, epoch=seen / self._epoch_length, accuracy=accuracy))
-        better = accuracy > self._best
-        self._best = max(accuracy, self._best)
+            job.run.append(HeldOutLine(seen=seen, epoch=seen / self._epoch_length, score=score))
+        better = score > self._best
+        self._best, self._stale = max(score, self._best), 0 if better else self._stale + 1
         return better
 
     @property
@@ -292,7 +273,14 @@ class _Training:
         if not self._job.ranks.first:
             return
         seen = (step + 1) * self._plan.batch
-        state = {"seen": seen, "best": self._best, "kept": kept, "stretches": stretches, "exposures": exposures_V}
+        state = {
+            "seen": seen,
+            "best": self._best,
+            "stale": self._stale,
+            "kept": kept,
+            "stretches": stretches,
+            "exposures": exposures_V,
+        }
         state |= self._learner.state()
         if self._job.facts is not None:
             state["facts"] = json.dumps(to_plain(self._job.facts))
@@ -320,7 +308,7 @@ class _Training:
         if job.ranks.first:
             self._exposures_V.copy_(state["exposures"])
             self._keep(state)  # the process may have died before it had
-        self._best = state["best"]
+        self._best, self._stale = state["best"], state["stale"]
         if job.title is not None:
             say(f"{job.title}: going on after {state['seen']:,} pictures{self._other_world(len(stretches))}")
         return int(state["seen"]) // self._plan.batch

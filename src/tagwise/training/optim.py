@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tagwise.nets.backbone import Backbone
 from tagwise.training.plans import Plan
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
@@ -30,16 +31,25 @@ def parameter_groups(net: nn.Module, plan: Plan) -> list[dict[str, Any]]:
     The parameter's role decides, which is its module's type, never its name: a filter by names decays
     norms that stand in a plain sequence.
     """
+    trunk = _trunk(net)
     weights = {id(module.weight) for module in net.modules() if isinstance(module, WEIGHTED)}
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     decayed = [p for p in parameters if plan.decay_on == "all" or id(p) in weights]
     kept = {id(parameter) for parameter in decayed}
-    free = [parameter for parameter in parameters if id(parameter) not in kept]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": plan.weight_decay},
-        {"params": free, "weight_decay": 0.0},
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for parameter in parameters:
+        decay = plan.weight_decay if id(parameter) in kept else 0.0
+        factor = 1.0 if id(parameter) in trunk else plan.head_rate
+        groups.setdefault((decay, factor), []).append(parameter)
+    return [
+        {"params": members, "weight_decay": decay, "rate_factor": factor} for (decay, factor), members in groups.items()
     ]
-    return [group for group in groups if group["params"]]
+
+
+def _trunk(net: nn.Module) -> set[int]:
+    """The backbone's parameters, without a classifier."""
+    trunks = [module for module in net.modules() if isinstance(module, Backbone)]
+    return {id(value) for trunk in trunks for name, value in trunk.named_parameters() if not name.startswith("fc.")}
 
 
 class Lamb(torch.optim.Optimizer):

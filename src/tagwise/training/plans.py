@@ -19,9 +19,10 @@ from tagwise.pixels.augment import Augment
 from tagwise.tags.laws import parse_law
 from tagwise.tags.noise import Noise
 from tagwise.tags.rounding import Rounding
+from tagwise.training.heads import Detector, Segmenter, Sizing
 from tagwise.training.losses import HARD_LOSSES, Loss
 
-Decay = Literal["cosine", "halvings", "steps"]
+Decay = Literal["cosine", "halvings", "steps", "poly"]
 
 REFERENCE_BATCH = 256
 """The batch that learning rates are told for."""
@@ -31,8 +32,8 @@ REFERENCE_BATCH = 256
 class Plan:
     """The settings of one training; two runs of one plan give the same numbers on one machine."""
 
-    task: Literal["pretrain", "train"]
-    """On tags, or on a target's classes."""
+    task: Literal["pretrain", "train", "locate"]
+    """On tags, on a target's classes, or on where things are."""
     data: str
     """Digest of the pictures and their labels."""
     design: Design
@@ -64,12 +65,16 @@ class Plan:
     """Shares of ``images`` after which the rate is multiplied by ``step_factor``, where ``decay`` is steps."""
     step_factor: float = 0.1
     """Of each milestone."""
+    power: float = 0.9
+    """Of the share that is left, where ``decay`` is poly."""
     final_fraction: float = 0.0
     """Where a cosine ends, as a share of the peak."""
     warmup_fraction: float = 0.08
     """Share of ``images`` over which the rate rises."""
     warmup_rate: float = 0.0
     """Where it rises from; from the peak where that is lower."""
+    head_rate: float = 1.0
+    """What the rate is multiplied by for all that stands on the backbone."""
     weight_decay: float = 1e-4
     decay_on: Literal["weights", "all"] = "weights"
     """``weights`` of convolutions and linear layers alone, or ``all`` parameters, norms and biases too."""
@@ -112,6 +117,16 @@ class Plan:
     nothing: it keeps the means and variances that it came with."""
     recompute: bool = False
     """Computes what blocks keep for the backward pass again: a third of the memory, a third more time."""
+    detector: Detector | None = None
+    """What tells boxes, masks and keypoints; with ``sizing``, where ``task`` is locate."""
+    segmenter: Segmenter | None = None
+    """What tells each pixel's class; with ``sizing``, where ``task`` is locate."""
+    sizing: Sizing | None = None
+    """How large pictures are shown to either; of ``view`` they take the normalisation alone."""
+    patience: int | None = None
+    """Epochs without a better score on held-out pictures after which a training ends; None: it goes to its end."""
+    model_of: Literal["last", "best"] = "last"
+    """The model is what the last step left, or what was best on held-out pictures."""
     compiled: bool = False
     """The step goes through torch.compile."""
     seed: int = 0
@@ -158,12 +173,13 @@ _AT_LEAST = {
     "repeats": 1,
     "focus": 1,
     "halvings": 0,
+    "patience": 1,
     "warmup_rate": 0,
     "weight_decay": 0,
     "mixup": 0,
     "cutmix": 0,
 }
-_ABOVE_0 = ("rate_per_256", "clip_norm")
+_ABOVE_0 = ("rate_per_256", "clip_norm", "head_rate", "power")
 _0_TO_BELOW_1 = ("warmup_fraction", "momentum", "label_smoothing")
 _WITHIN_0_AND_1 = ("step_factor", "ema")
 
@@ -207,8 +223,20 @@ def _contradictions(plan: Plan) -> Iterator[str]:
         yield f"focus is of {' and '.join(HARD_LOSSES)}, and loss is {plan.loss}"
     if plan.feed == "files" and (plan.augment.pad or plan.augment.light or plan.augment.turn_degrees):
         yield "augment.pad, augment.light and augment.turn_degrees are for packed pictures, and feed is files"
+    yield from _locating_faults(plan)
     if plan.warmup_rate and not plan.warmup_fraction:
         yield "warmup_rate is where warm-up begins, and warmup_fraction is 0"
+
+
+def _locating_faults(plan: Plan) -> Iterator[str]:
+    heads = [name for name in ("detector", "segmenter") if getattr(plan, name) is not None]
+    if plan.task == "locate" and (len(heads) != 1 or plan.sizing is None):
+        found = " and ".join(heads) or "none"
+        yield f"one of detector and segmenter, and sizing, tell where things are; there is {found}"
+    if plan.task != "locate" and (heads or plan.sizing is not None):
+        yield f"detector, segmenter and sizing are for what tells where things are, and task is {plan.task}"
+    if plan.task == "locate" and (plan.mixup or plan.cutmix or plan.repeats > 1 or plan.feed == "files"):
+        yield "mixup, cutmix, repeats and feed are for labels of whole pictures, and task is locate"
 
 
 def _pretraining_faults(plan: Plan) -> Iterator[str]:

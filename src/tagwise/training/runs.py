@@ -55,7 +55,8 @@ class HeldOutLine:
     seen: int
     """Pictures seen in training."""
     epoch: float
-    accuracy: float
+    score: float
+    """Accuracy of classes, AP of boxes, mean IoU of pixels: what the best checkpoint is chosen by."""
 
 
 L = TypeVar("L", LogLine, HeldOutLine)

@@ -14,12 +14,14 @@ def learning_rate(plan: Plan, seen: int) -> float:
         return start + (plan.peak_rate - start) * (seen / plan.warmup_images)
     if plan.decay == "cosine":
         return plan.peak_rate * _cosine(plan, seen)
+    if plan.decay == "poly":
+        return float(plan.peak_rate * _left(plan, seen) ** plan.power)
     factor = 0.5 if plan.decay == "halvings" else plan.step_factor
     return float(plan.peak_rate * factor ** sum(seen >= drop for drop in drops(plan)))
 
 
 def drops(plan: Plan) -> list[int]:
-    """Pictures seen at which the rate falls at once; a cosine has none.
+    """Pictures seen at which the rate falls at once; a smooth decay has none.
 
     Halvings leave equal stretches between the end of warm-up and of training.
     """
@@ -30,8 +32,13 @@ def drops(plan: Plan) -> list[int]:
     return [plan.warmup_images + round(span * number / (halvings + 1)) for number in range(1, halvings + 1)]
 
 
+def _left(plan: Plan, seen: int) -> float:
+    """Share of the pictures after warm-up that is still to come."""
+    span = max(plan.images - plan.warmup_images, 1)
+    return 1 - (seen - plan.warmup_images) / span
+
+
 def _cosine(plan: Plan, seen: int) -> float:
     """Half a cosine from 1 to the plan's ``final_fraction``."""
-    span = max(plan.images - plan.warmup_images, 1)
-    falling = 0.5 * (1 + math.cos(math.pi * (seen - plan.warmup_images) / span))
+    falling = 0.5 * (1 + math.cos(math.pi * (1 - _left(plan, seen))))
     return plan.final_fraction + (1 - plan.final_fraction) * falling

@@ -13,8 +13,8 @@ from tagwise.base.views import View
 from tagwise.measure.accuracy import top_k_right
 from tagwise.nets.grammar import ResidualNet
 from tagwise.pixels.augment import centred
-from tagwise.training.loop import memory_format
 from tagwise.training.ranks import Ranks
+from tagwise.training.tasks import memory_format
 
 BATCH = 256
 

@@ -16,6 +16,8 @@ from tagwise.tags.epoch import EpochIndex
 from tagwise.training.loop import Job, train
 from tagwise.training.models import replace_head
 from tagwise.training.plans import Plan
+from tagwise.training.ranks import Ranks
+from tagwise.training.tasks import LabelTask
 
 
 def train_classes(
@@ -41,7 +43,8 @@ def train_classes(
     """
     net = class_net(plan, classes, start)
     pictures = LabelledPictures.of_classes(images_NHWC, truth)
-    train(Job(plan=plan, net=net, pictures=pictures, index=class_index(truth, classes), device=device, title=title))
+    task = LabelTask(plan, net, pictures, device, Ranks())
+    train(Job(plan=plan, task=task, index=class_index(truth, classes), device=device, title=title))
     return net
 
 

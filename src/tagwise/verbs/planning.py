@@ -245,8 +245,8 @@ def memory_format_of(run: Run, device: torch.device, together: Ranks) -> torch.m
     import torch
 
     from tagwise.training.estimate import choose_memory_format
-    from tagwise.training.loop import memory_format
     from tagwise.training.runs import MACHINE_FILE
+    from tagwise.training.tasks import memory_format
 
     with together.first_alone():
         if together.first and run.read(MACHINE_FILE) is None:

@@ -189,6 +189,7 @@ def _train(
     from tagwise.tags.epoch import EpochIndex
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, Model, save_model
+    from tagwise.training.tasks import LabelTask
     from tagwise.verbs.laws import law_curves, law_facts
 
     plan, space, assignment = run.plan, tagged.space, tagged.assignment
@@ -203,16 +204,22 @@ def _train(
         noise = {} if tagged.noise is None else {"noise": tagged.noise}
         laws = {"statistics": law_facts(tagged.report), "laws": law_curves(tagged.report)}
         run.write(LAWS_FILE, {**laws, "labels": [label.spelling for label in space.labels], **noise})
+    task = LabelTask(
+        plan,
+        net,
+        pictures,
+        device,
+        together,
+        weights_V=None if tagged.weights is None else torch.from_numpy(tagged.weights).to(device),
+        layout=memory_format_of(run, device, together),
+    )
     seen_V = train(
         Job(
             plan=plan,
-            net=net,
-            pictures=pictures,
+            task=task,
             index=index,
             device=device,
-            memory_format=memory_format_of(run, device, together),
             ranks=together,
-            tag_weights=None if tagged.weights is None else torch.from_numpy(tagged.weights).to(device),
             names=places,
             facts=of_model,
             run=run,

@@ -36,7 +36,9 @@ def run_blocks(folders: list[Path], caption: str) -> list[Block]:
     fed = {name: lines if plans[name]["feed"] == "files" else [] for name, lines in logs.items()}
     blocks: list[Block] = [_chart(logs, "excess_loss", caption=caption)]
     if any(judged.values()):
-        blocks.append(_chart(judged, "accuracy", caption="Accuracy on held-out pictures after each epoch."))
+        blocks.append(
+            _chart(judged, "score", caption="Score on held-out pictures after each epoch: accuracy, AP or mean IoU.")
+        )
     blocks.append(_chart(logs, "rate", caption="Learning rate."))
     if any(fed.values()):
         blocks.append(_chart(fed, "waiting_fraction", caption="Share of the time without pictures to learn from."))
@@ -65,7 +67,7 @@ def exposure_table(run: str, exposures: dict[str, Any]) -> Table:
 
 _MEASURES = {
     "excess_loss": "excess loss",
-    "accuracy": "held-out accuracy",
+    "score": "held-out score",
     "rate": "learning rate",
     "waiting_fraction": "waiting for pictures",
 }
@@ -73,7 +75,7 @@ _MEASURES = {
 
 def _chart(logs: Mapping[str, Log], name: str, *, caption: str) -> Chart:
     series = {run: ([line["seen"] for line in lines], [line[name] for line in lines]) for run, lines in logs.items()}
-    fractions = name in ("accuracy", "waiting_fraction")
+    fractions = name in ("score", "waiting_fraction")
     return charts.curve_chart(series, caption=caption, measure=_MEASURES[name], fractions=fractions)
 
 

@@ -181,6 +181,7 @@ def _train(
     """Trains, and writes the model; the facts are told once the pictures are there."""
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, save_model
+    from tagwise.training.tasks import LabelTask
     from tagwise.transfer.finetune import class_index, class_net
 
     plan, classes = run.plan, len(target.classes)
@@ -190,14 +191,13 @@ def _train(
         say(f"{name}: {value}")
     of_model = _model_facts(plan, target, start)
     net = class_net(plan, classes, start.net if start else None)
+    task = LabelTask(plan, net, pictures, device, together, layout=memory_format_of(run, device, together))
     train(
         Job(
             plan=plan,
-            net=net,
-            pictures=pictures,
+            task=task,
             index=class_index(truth, classes),
             device=device,
-            memory_format=memory_format_of(run, device, together),
             ranks=together,
             names=places,
             judge=judge,
