@@ -26,17 +26,23 @@ class Detector:
     channels: int = 256
     """Of the pyramid's maps (FPN)."""
     norm: HeadNorm = "none"
-    """After the convolutions of pyramid, box head and mask head."""
-    anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)
+    """After the convolutions of pyramid, box head and mask head; in a RetinaNet of its heads alone."""
+    anchor_sizes: tuple[float, ...] = (32.0, 64.0, 128.0, 256.0, 512.0)
     """Side of the square anchors in pixels of the shown picture, one a level; three to each octave in a RetinaNet."""
-    anchor_ratios: tuple[float, ...] = (0.5, 1, 2)
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Height to width."""
+    anchors_rounded: bool = True
+    """Their sides are whole pixels, as torchvision's are and detectron2's are not."""
+    top_from_stage: bool = False
+    """A RetinaNet's two coarsest levels come from the last stage (detectron2, torchvision's v2), not from the pyramid."""
     rpn_convs: int = 1
     """Convolutions of 3x3 before proposals are told."""
     anchors_sampled: int = 256
     """Anchors of a picture that the proposals' loss looks at."""
+    candidates: tuple[int, int] = (2000, 1000)
+    """Of a picture's proposals on each level, before overlapping ones are left away, in training and in use."""
     proposals: tuple[int, int] = (2000, 1000)
-    """Kept of a picture in training, and in use; before overlapping ones are left away as many of each level."""
+    """Of a picture that are left, in training and in use."""
     regions_sampled: int = 512
     """Proposals of a picture that the heads' loss looks at."""
     box_convs: int = 0

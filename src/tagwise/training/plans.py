@@ -123,6 +123,8 @@ class Plan:
     """What tells each pixel's class; with ``sizing``, where ``task`` is locate."""
     sizing: Sizing | None = None
     """How large pictures are shown to either; of ``view`` they take the normalisation alone."""
+    precise_batches: int = 0
+    """Batches over which the norms' means and variances are measured anew before what is located is judged."""
     patience: int | None = None
     """Epochs without a better score on held-out pictures after which a training ends; None: it goes to its end."""
     model_of: Literal["last", "best"] = "last"
@@ -174,6 +176,7 @@ _AT_LEAST = {
     "focus": 1,
     "halvings": 0,
     "patience": 1,
+    "precise_batches": 0,
     "warmup_rate": 0,
     "weight_decay": 0,
     "mixup": 0,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tagwise.base.errors import unknown
+from tagwise.base.errors import UsageError, unknown
 from tagwise.training.plans import Plan
-from tagwise.training.recipes import cifar, hashtags, imagenet, small
+from tagwise.training.recipes import cifar, hashtags, imagenet, localisation, small
 
 Recipe = Callable[..., Plan]
 
@@ -48,12 +48,44 @@ RECIPES: dict[str, Recipe] = {
 """By the name that ``--recipe`` takes."""
 
 
-def find_recipe(name: str) -> Recipe:
+LOCATING: dict[str, Recipe] = {
+    "small_detection": localisation.small_detection,
+    "small_segmentation": localisation.small_segmentation,
+    "resnest_faster": localisation.resnest_faster,
+    "resnest_cascade": localisation.resnest_cascade,
+    "resnest_mask": localisation.resnest_mask,
+    "resnest_cascade_mask": localisation.resnest_cascade_mask,
+    "resnest_cascade_mask_tricks": localisation.resnest_cascade_mask_tricks,
+    "detectron2_1x": localisation.detectron2_1x,
+    "detectron2_3x": localisation.detectron2_3x,
+    "torchvision_detection": localisation.torchvision_detection,
+    "torchvision_segmentation": localisation.torchvision_segmentation,
+    "encoding_ade20k": localisation.encoding_ade20k,
+    "encoding_cityscapes": localisation.encoding_cityscapes,
+    "encoding_context": localisation.encoding_context,
+    "encoding_coco": localisation.encoding_coco,
+    "encoding_voc_aug": localisation.encoding_voc_aug,
+    "encoding_voc": localisation.encoding_voc,
+}
+"""Those of what tells boxes, masks, keypoints and pixels; they take ``head`` too, where more than one was published."""
+
+
+def find_recipe(name: str, *, locating: bool = False) -> Recipe:
     """The recipe of a name.
+
+    Args:
+        name: As ``--recipe`` takes it.
+        locating: For what tells where things are, instead of labels of whole pictures.
 
     Raises:
         UsageError: There is none; the nearest are named.
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]
+    here, other = (LOCATING, RECIPES) if locating else (RECIPES, LOCATING)
+    if name in other:
+        of, remedy = (
+            ("labels of whole pictures", "leave --head away") if locating else ("boxes, masks or pixels", "give --head")
+        )
+        raise UsageError(f"The recipe {name} is for {of}; {remedy}, or give another --recipe.")
+    if name not in here:
+        raise unknown("recipe", name, here)
+    return here[name]

@@ -1,0 +1,338 @@
+"""Trainings that say where things are: published ones on COCO, ADE20K, Cityscapes and Pascal Context, and our own.
+
+Detectron2's ResNeSt settings are those of the fork's configs and of ``d2/README``; those of segmentation
+are PyTorch-Encoding's. Detectron2 lets biases decay, which ours do not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from tagwise.base.errors import UsageError
+from tagwise.base.views import View
+from tagwise.pixels.augment import Augment
+from tagwise.training.heads import DETECTORS, SEGMENTERS, Detector, Segmenter, Sizing
+from tagwise.training.plans import Plan
+from tagwise.training.recipes.parts import at, planned, stepped
+
+RESNEST_VIEW = View(
+    resolution=224,
+    resize=256,
+    mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+    std=(58.393 / 255, 57.12 / 255, 57.375 / 255),
+)
+"""The normalisation of ResNeSt's detectors."""
+_VIEW = View(resolution=224, resize=256)
+_AS_THEY_ARE = Augment(smallest_area_fraction=1.0, flip=False)
+"""What varies pictures is their sizing."""
+_ONE_OF = (640, 672, 704, 736, 768, 800)
+
+
+def _located(changes: dict[str, Any], **settings: Any) -> Plan:
+    return planned(changes, **{"task": "locate", "view": _VIEW, "augment": _AS_THEY_ARE, "nesterov": False, **settings})
+
+
+def _resnest(changes: dict[str, Any], detector: Detector, sizing: Sizing, end: int, *drops: int) -> Plan:
+    """16 pictures a step, rate 0.02, 1000 steps of warm-up from a thousandth of it; all norms are synchronised."""
+    whole = dataclasses.replace(
+        detector, norm="synchronised", box_convs=4, proposals=(2000 if detector.cascaded else 1000, 1000)
+    )
+    return _located(
+        changes,
+        design="resnest50",
+        view=RESNEST_VIEW,
+        detector=whole,
+        sizing=sizing,
+        norms="synchronised",
+        precise_batches=200,
+        warmup_rate=0.00002,
+        **at(0.02, batch=16),
+        **stepped(end, *drops, of=1000 * 16, rise=1),
+    )
+
+
+_DETECTION = Sizing(shorter=(640, 800), drawn="range")
+_INSTANCES = Sizing(shorter=_ONE_OF)
+
+
+def resnest_faster(_: int, **changes: Any) -> Plan:
+    """ResNeSt's Faster R-CNN, 1x: 42.33 AP with ResNeSt-50 and 39.25 with ResNet-50 on COCO val2017."""
+    return _resnest(changes, Detector(), _DETECTION, 90, 60, 80)
+
+
+def resnest_cascade(_: int, **changes: Any) -> Plan:
+    """ResNeSt's Cascade R-CNN, 1x."""
+    return _resnest(changes, _CASCADE, _DETECTION, 90, 60, 80)
+
+
+def resnest_mask(_: int, **changes: Any) -> Plan:
+    """ResNeSt's Mask R-CNN, 1x."""
+    return _resnest(changes, Detector(kind="mask"), _INSTANCES, 90, 60, 80)
+
+
+def resnest_cascade_mask(_: int, **changes: Any) -> Plan:
+    """ResNeSt's Cascade Mask R-CNN, 1x."""
+    return _resnest(changes, _CASCADE_MASK, _INSTANCES, 90, 60, 80)
+
+
+def resnest_cascade_mask_tricks(_: int, **changes: Any) -> Plan:
+    """ResNeSt-200's Cascade Mask R-CNN, 3x, with larger pictures, random crops and a deeper mask head."""
+    detector = dataclasses.replace(_CASCADE_MASK, mask_convs=8)
+    sizing = Sizing(shorter=(640, 864), drawn="range", longest=1440, crop_fraction=0.9)
+    return _resnest({"design": "resnest200", **changes}, detector, sizing, 270, 240, 255)
+
+
+_CASCADE = Detector(kind="cascade", class_agnostic=True)
+_CASCADE_MASK = Detector(kind="cascade-mask", class_agnostic=True)
+
+
+def _detectron2(changes: dict[str, Any], head: str, end: int, *drops: int) -> Plan:
+    """Stem and first stage stay as they were pretrained, and so do the norms of the whole backbone."""
+    cascaded = head in ("cascade", "cascade-mask")
+    detector = Detector(
+        kind=head,  # type: ignore[arg-type]
+        aligned=True,
+        class_agnostic=cascaded,
+        proposals=(2000 if cascaded else 1000, 1000),
+        regions_sampled=512,
+    )
+    return _located(
+        changes,
+        design="resnet50",
+        detector=detector,
+        sizing=Sizing(shorter=_ONE_OF),
+        **({"norms": "frozen", "freeze": "stem+1"} if changes.get("start") else {}),
+        warmup_rate=0.00002,
+        **at(0.01 if head == "retina" else 0.02, batch=16),
+        **stepped(end, *drops, of=1000 * 16, rise=1),
+    )
+
+
+def detectron2_1x(_: int, head: str = "faster", **changes: Any) -> Plan:
+    """Detectron2's zoo: 90,000 steps of 16 pictures."""
+    return _detectron2(changes, _detecting(head, "detectron2_1x"), 90, 60, 80)
+
+
+def detectron2_3x(_: int, head: str = "faster", **changes: Any) -> Plan:
+    """Detectron2's zoo: 270,000 steps of 16 pictures."""
+    return _detectron2(changes, _detecting(head, "detectron2_3x"), 270, 210, 250)
+
+
+def torchvision_detection(pictures: int, head: str = "faster", **changes: Any) -> Plan:
+    """Torchvision's references: 26 epochs, 46 for keypoints; the norms stay as they were pretrained."""
+    head = _detecting(head, "torchvision_detection")
+    end, *drops = (46, 36, 43) if head == "keypoint" else (26, 16, 22)
+    return _located(
+        changes,
+        design="resnet50",
+        detector=Detector(kind=head),  # type: ignore[arg-type]
+        sizing=Sizing(shorter=(800,)) if head != "keypoint" else Sizing(shorter=_ONE_OF),
+        **({"norms": "frozen", "freeze": "stem+1"} if changes.get("start") else {}),
+        warmup_rate=0.00002,
+        **at(0.01 if head == "retina" else 0.02, batch=16),
+        **stepped(end, *drops, of=pictures) | {"warmup_fraction": min(1000 * 16 / (end * pictures), 0.2)},
+    )
+
+
+def torchvision_segmentation(pictures: int, head: str = "fcn", **changes: Any) -> Plan:
+    """Torchvision's references: 30 epochs, a rate that falls with the power 0.9, and a second head."""
+    return _located(
+        changes,
+        design="resnet50",
+        segmenter=Segmenter(kind=_segmenting(head, "torchvision_segmentation")),  # type: ignore[arg-type]
+        sizing=Sizing(shorter=(260, 1040), drawn="range", longest=4096, crop=480, test_shorter=520, test_longest=4096),
+        images=30 * pictures,
+        decay="poly",
+        warmup_fraction=0.0,
+        **at(0.02, batch=32),
+    )
+
+
+def _encoding(changes: dict[str, Any], head: str, pictures: int, rate: float, epochs: int, **settings: Any) -> Plan:
+    """Rates are told for 16 pictures; the head learns at ten times the backbone's."""
+    segmenter = Segmenter(
+        kind=head,  # type: ignore[arg-type]
+        auxiliary=0.2,
+        align_corners=True,
+    )
+    sizing = Sizing(jitter=(0.5, 2.0), base=520, crop=480, test_shorter=520, test_longest=4096)
+    return _located(
+        changes,
+        **{
+            "design": "resnest50",
+            "segmenter": segmenter,
+            "sizing": sizing,
+            "images": epochs * pictures,
+            "decay": "poly",
+            "warmup_fraction": 0.0,
+            "head_rate": 10.0,
+            "norms": "synchronised",
+            **at(rate, batch=16),
+            **settings,
+        },
+    )
+
+
+def _encoding_recipe(name: str, words: str, rate: float, epochs: int) -> Callable[..., Plan]:
+    def recipe(pictures: int, head: str = "deeplabv3", **changes: Any) -> Plan:
+        return _encoding(changes, _segmenting(head, name), pictures, rate, epochs)
+
+    recipe.__doc__ = f"PyTorch-Encoding's training on {words}."
+    return recipe
+
+
+encoding_ade20k = _encoding_recipe("encoding_ade20k", "ADE20K: 120 epochs, 180 for ResNeSt-101 and -200", 0.01, 120)
+encoding_cityscapes = _encoding_recipe("encoding_cityscapes", "Cityscapes: 240 epochs", 0.01, 240)
+encoding_context = _encoding_recipe("encoding_context", "Pascal Context: 80 epochs", 0.001, 80)
+encoding_coco = _encoding_recipe("encoding_coco", "COCO: 30 epochs", 0.004, 30)
+encoding_voc_aug = _encoding_recipe("encoding_voc_aug", "VOC with added annotations: 80 epochs", 0.001, 80)
+encoding_voc = _encoding_recipe("encoding_voc", "VOC: 50 epochs", 0.0001, 50)
+
+
+SMALL_DETECTOR = Detector(
+    channels=128,
+    anchor_sizes=(8.0, 16.0, 32.0, 64.0, 128.0),
+    anchors_sampled=128,
+    proposals=(200, 200),
+    regions_sampled=64,
+    box_width=256,
+)
+"""What two cores can train in minutes; four times cheaper than torchvision's at 128 pixels."""
+
+
+def small_detection(pictures: int, head: str = "faster", **changes: Any) -> Plan:
+    """Our own for small sets on one machine: a narrow pyramid, few proposals, small pictures."""
+    kind = _detecting(head, "small_detection")
+    cascaded = kind in ("cascade", "cascade-mask")
+    return _located(
+        changes,
+        design="resnet18",
+        detector=dataclasses.replace(SMALL_DETECTOR, kind=kind, class_agnostic=cascaded),  # type: ignore[arg-type]
+        sizing=Sizing(shorter=(128, 192), drawn="range", longest=320, test_shorter=160, test_longest=320),
+        images=40 * pictures,
+        batch=min(8, pictures),
+        rate_per_256=0.02 * 256 / 8,
+        clip_norm=10.0,
+        model_of="best",
+    )
+
+
+def small_segmentation(pictures: int, head: str = "fcn", **changes: Any) -> Plan:
+    """Our own for small sets on one machine."""
+    return _located(
+        changes,
+        design="resnet18",
+        segmenter=Segmenter(
+            kind=_segmenting(head, "small_segmentation"),  # type: ignore[arg-type]
+            loss="balanced",
+            auxiliary=0.0,
+            rates=(2, 4, 6),
+        ),
+        sizing=Sizing(shorter=(160, 256), drawn="range", longest=512, crop=160, test_shorter=192, test_longest=512),
+        images=60 * pictures,
+        batch=min(8, pictures),
+        rate_per_256=0.05 * 256 / 8,
+        decay="poly",
+        model_of="best",
+    )
+
+
+def _detecting(head: str, recipe: str) -> str:
+    if head not in DETECTORS:
+        raise UsageError(f"The recipe {recipe} is for {', '.join(DETECTORS)}, not for {head}; give another --recipe.")
+    return head
+
+
+def _segmenting(head: str, recipe: str) -> str:
+    if head not in SEGMENTERS:
+        raise UsageError(f"The recipe {recipe} is for {', '.join(SEGMENTERS)}, not for {head}; give another --recipe.")
+    return head
+
+
+PUBLISHED: dict[str, dict[str, str]] = {
+    "resnest_faster": {
+        "resnet50": "box AP 39.25",
+        "resnet101": "box AP 41.37",
+        "resnest50": "box AP 42.33",
+        "resnest101": "box AP 44.72",
+    },
+    "resnest_cascade": {
+        "resnet50": "box AP 42.52",
+        "resnet101": "box AP 44.03",
+        "resnest50": "box AP 45.41",
+        "resnest101": "box AP 47.50",
+        "resnest200": "box AP 49.03",
+    },
+    "resnest_mask": {
+        "resnet50": "box AP 39.97, mask AP 36.05",
+        "resnet101": "box AP 41.78, mask AP 37.51",
+        "resnest50": "box AP 42.81, mask AP 38.14",
+        "resnest101": "box AP 45.75, mask AP 40.65",
+    },
+    "resnest_cascade_mask": {
+        "resnet50": "box AP 43.06, mask AP 37.19",
+        "resnet101": "box AP 44.79, mask AP 38.52",
+        "resnest50": "box AP 46.19, mask AP 39.55",
+        "resnest101": "box AP 48.30, mask AP 41.56",
+    },
+    "resnest_cascade_mask_tricks": {"resnest200": "box AP 50.54, mask AP 44.21"},
+    "detectron2_1x faster": {"resnet50": "box AP 37.9"},
+    "detectron2_1x retina": {"resnet50": "box AP 37.4"},
+    "detectron2_1x mask": {"resnet50": "box AP 38.6, mask AP 35.2"},
+    "detectron2_1x cascade-mask": {"resnet50": "box AP 42.1, mask AP 36.4"},
+    "detectron2_1x keypoint": {"resnet50": "box AP 53.6, keypoint AP 64.0"},
+    "detectron2_3x faster": {
+        "resnet50": "box AP 40.2",
+        "resnet101": "box AP 42.0",
+        "resnext101_32x8d": "box AP 43.0",
+    },
+    "detectron2_3x retina": {"resnet50": "box AP 38.7", "resnet101": "box AP 40.4"},
+    "detectron2_3x mask": {
+        "resnet50": "box AP 41.0, mask AP 37.2",
+        "resnet101": "box AP 42.9, mask AP 38.6",
+        "resnext101_32x8d": "box AP 44.3, mask AP 39.5",
+    },
+    "detectron2_3x cascade-mask": {"resnet50": "box AP 44.3, mask AP 38.5"},
+    "detectron2_3x keypoint": {
+        "resnet50": "box AP 55.4, keypoint AP 65.5",
+        "resnet101": "box AP 56.4, keypoint AP 66.1",
+        "resnext101_32x8d": "box AP 57.3, keypoint AP 66.0",
+    },
+    "torchvision_detection faster": {"resnet50": "box AP 37.0"},
+    "torchvision_detection retina": {"resnet50": "box AP 36.4"},
+    "torchvision_detection mask": {"resnet50": "box AP 37.9, mask AP 34.6"},
+    "torchvision_detection keypoint": {"resnet50": "box AP 54.6, keypoint AP 65.0"},
+    "torchvision_segmentation fcn": {
+        "resnet50": "mean IoU 60.5, pixel accuracy 91.4",
+        "resnet101": "mean IoU 63.7, pixel accuracy 91.9",
+    },
+    "torchvision_segmentation deeplabv3": {
+        "resnet50": "mean IoU 66.4, pixel accuracy 92.4",
+        "resnet101": "mean IoU 67.4, pixel accuracy 92.4",
+    },
+    "encoding_ade20k fcn": {"resnest50": "mean IoU 42.94, pixel accuracy 80.18"},
+    "encoding_ade20k deeplabv3": {
+        "resnest50": "mean IoU 45.12, pixel accuracy 81.17",
+        "resnest101": "mean IoU 46.91, pixel accuracy 82.07",
+        "resnest200": "mean IoU 48.36, pixel accuracy 82.45",
+        "resnest269": "mean IoU 47.60, pixel accuracy 82.62",
+    },
+    "encoding_context fcn": {"resnest50": "mean IoU 51.98, pixel accuracy 79.19"},
+    "encoding_context deeplabv3": {
+        "resnest50": "mean IoU 53.19, pixel accuracy 80.41",
+        "resnest101": "mean IoU 56.49, pixel accuracy 81.91",
+        "resnest200": "mean IoU 58.37, pixel accuracy 82.50",
+        "resnest269": "mean IoU 58.92, pixel accuracy 83.06",
+    },
+    "encoding_cityscapes deeplabv3": {"resnest200": "mean IoU 82.7"},
+}
+"""Published scores by recipe, or recipe and head, and design: COCO val2017, torchvision's semantic ones on COCO
+pictures with VOC's labels, and the validation parts of ADE20K, Pascal Context and Cityscapes."""
+
+
+def published_score(recipe: str, head: str, design: str) -> str | None:
+    """What was published of a recipe with a head and a design, in words; None where nothing was."""
+    rows = PUBLISHED.get(recipe) or PUBLISHED.get(f"{recipe} {head}") or {}
+    return rows.get(design)
