@@ -63,17 +63,17 @@ def resnest_faster(_: int, **changes: Any) -> Plan:
 
 
 def resnest_cascade(_: int, **changes: Any) -> Plan:
-    """ResNeSt's Cascade R-CNN, 1x."""
+    """ResNeSt's Cascade R-CNN on COCO, 90,000 steps of 16 pictures."""
     return _resnest(changes, _CASCADE, _DETECTION, 90, 60, 80)
 
 
 def resnest_mask(_: int, **changes: Any) -> Plan:
-    """ResNeSt's Mask R-CNN, 1x."""
+    """ResNeSt's Mask R-CNN on COCO, 90,000 steps of 16 pictures."""
     return _resnest(changes, Detector(kind="mask"), _INSTANCES, 90, 60, 80)
 
 
 def resnest_cascade_mask(_: int, **changes: Any) -> Plan:
-    """ResNeSt's Cascade Mask R-CNN, 1x."""
+    """ResNeSt's Cascade Mask R-CNN on COCO, 90,000 steps of 16 pictures."""
     return _resnest(changes, _CASCADE_MASK, _INSTANCES, 90, 60, 80)
 
 
