@@ -14,7 +14,10 @@ import pytest
 
 import tagwise
 
-VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "evaluate", "predict", "models", "report")
+VERBS = (
+    *("quickstart", "gather", "labels", "check", "pretrain", "train"),
+    *("compare", "evaluate", "predict", "models", "report"),
+)
 MODELS = ("create_model", "list_models", "load")
 
 

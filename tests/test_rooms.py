@@ -15,9 +15,9 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "src" / "tagwise"
 MAP = REPOSITORY / "docs" / "architecture.md"
 
-OUTSIDE = {"tags": {"numpy"}, "measure": {"numpy"}}
+OUTSIDE = {"tags": {"numpy"}, "measure": {"numpy", "pycocotools", "faster_coco_eval"}}
 """Packages of others that a room may import, where the map names them; at any depth."""
-OUTSIDE_AT_LOAD = {"base": {"numpy"}, "nets": {"numpy", "torch"}}
+OUTSIDE_AT_LOAD = {"base": {"numpy"}, "measure": {"numpy"}, "nets": {"numpy", "torch"}}
 """The same, when the room is loaded: imports inside functions are free."""
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tagwise.nets import list_models as list_models
     from tagwise.training.loading import load as load
     from tagwise.transfer.tagger import Tagger as Tagger
+    from tagwise.verbs.check import check as check
     from tagwise.verbs.compare import compare as compare
     from tagwise.verbs.evaluate import evaluate as evaluate
     from tagwise.verbs.gather import gather as gather
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from tagwise.verbs.report import report as report
     from tagwise.verbs.train import train as train
 
-VERBS = ("quickstart", "gather", "labels", "pretrain", "train", "compare", "evaluate", "predict", "models", "report")
+VERBS = (
+    *("quickstart", "gather", "labels", "check", "pretrain", "train"),
+    *("compare", "evaluate", "predict", "models", "report"),
+)
 """In the order in which people use them."""
 
 _PLACES = {

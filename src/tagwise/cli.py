@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in arguments
     try:
-        build_app()([argument for argument in arguments if argument != "--debug"])
+        done = build_app()([argument for argument in arguments if argument != "--debug"])
     except CycloptsError as error:
         return _failed(error, " ".join(str(error).split()), 2, debug)
     except TagwiseError as error:
@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failed(error, f"{where}{error.strerror or error}.", 1, debug)
-    return 0
+    return done if isinstance(done, int) else 0
 
 
 def build_app() -> App:
@@ -86,14 +86,14 @@ def build_app() -> App:
     return app
 
 
-def _command(verb: Callable[..., Any]) -> Callable[..., None]:
-    """The verb as a command: its first parameter is the thing, all others are flags."""
+def _command(verb: Callable[..., Any]) -> Callable[..., int]:
+    """The verb as a command: its first parameter is the thing, all others are flags; its result may have an exit code."""
 
-    def command(*things: Any, json: bool = False, **flags: Any) -> None:
+    def command(*things: Any, json: bool = False, **flags: Any) -> int:
         result = verb(*things, **flags)
-        if not talks():
-            return
-        _print(_as_json(result) if json else _shown(str(result)))
+        if talks():
+            _print(_as_json(result) if json else _shown(str(result)))
+        return getattr(result, "exit_code", 0)
 
     hints = {name: _in_words(hint) for name, hint in get_type_hints(verb).items()}
     parameters = [

@@ -63,11 +63,13 @@ class SynchronisedNorm(nn.BatchNorm2d):
             return normed
         summed: Callable[[Tensor], Tensor] = _Summed.apply
         maps = maps_BCHW.float()
-        pixels = torch.full((1,), maps.numel() / maps.shape[1])
+        pixels = torch.full((1,), maps.numel() / maps.shape[1], device=maps.device)
         sums = summed(torch.cat([maps.sum((0, 2, 3)), pixels]))
-        mean, count = sums[:-1] / sums[-1], sums[-1].detach()
+        count = sums[-1].detach().clamp(min=1)  # heads see no region at all where no picture has an object
+        mean = sums[:-1] / count
         variance = summed((maps - mean[:, None, None]).square().sum((0, 2, 3))) / count
-        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        if sums[-1] > 0:
+            self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
         return (maps * scale[:, None, None] + shift[:, None, None]).to(maps_BCHW.dtype)

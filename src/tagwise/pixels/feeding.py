@@ -43,6 +43,27 @@ Reader = Callable[[Place, int], NDArray[np.uint8]]
 """A picture and the number that varies it, to uint8 [side, side, 3]; what a worker runs."""
 
 
+def leave_out(row: int, reason: str, places: Sequence[Place], left_out: set[int], remedy: str) -> None:
+    """Takes a picture out of a training, once, and says so.
+
+    Args:
+        row: Of the picture; it is put into ``left_out``.
+        reason: Why, as a clause.
+        places: Where all pictures are, by row.
+        left_out: Rows that were taken out before.
+        remedy: What to do when there are too many, as a command.
+
+    Raises:
+        DataRefused: There are too many.
+    """
+    if row in left_out:
+        return
+    left_out.add(row)
+    say(f"{printable(str(places[row]))} is left out of the training: {reason}.")
+    if len(left_out) > max(1, MAX_LEFT_OUT_FRACTION * len(places)):
+        raise DataRefused(f"{len(left_out):,} of {len(places):,} pictures can no longer be read; {remedy}.")
+
+
 @dataclass(kw_only=True, eq=False)
 class FilePictures:
     """Labelled pictures in files, decoded and varied as they are asked for.
@@ -86,14 +107,7 @@ class FilePictures:
 
     def leave_out(self, row: int, reason: str) -> None:
         """Takes a picture out of the training, and says so."""
-        if row in self.left_out:
-            return
-        self.left_out.add(row)
-        say(f"{printable(str(self.places[row]))} is left out of the training: {reason}.")
-        if len(self.left_out) > max(1, MAX_LEFT_OUT_FRACTION * len(self.places)):
-            raise DataRefused(
-                f"{len(self.left_out):,} of {len(self.places):,} pictures can no longer be read; gather them again."
-            )
+        leave_out(row, reason, self.places, self.left_out, "gather them again")
 
     def _batch(self, task: _Task) -> Batch:
         assert task.images_BHWC is not None

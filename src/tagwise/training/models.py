@@ -22,6 +22,7 @@ from tagwise.nets.grammar import ResidualNet, build
 from tagwise.nets.layouts import from_canonical
 from tagwise.nets.provenance import Weights
 from tagwise.tags.space import LabelSpace
+from tagwise.training.heads import Detector, Segmenter, Sizing
 from tagwise.training.losses import Loss
 
 MODEL_FILE = "model.safetensors"
@@ -39,11 +40,28 @@ class ModelFacts:
     classes: tuple[str, ...] | None = None
     """The classes in the order of the outputs, for a model that was trained on a target."""
     loss: Loss = "softmax"
+    detector: Detector | None = None
+    """What tells where things are; ``classes`` are their categories then."""
+    segmenter: Segmenter | None = None
+    """What tells each pixel's class."""
+    sizing: Sizing | None = None
+    """How large either is shown pictures."""
+    category_ids: tuple[int, ...] = ()
+    """Of the categories, as their annotations had them."""
+    keypoints: tuple[str, ...] = ()
+    """Of an object."""
+    mirrored: tuple[int, ...] = ()
+    """What each of them is in the mirror."""
     images: int = 0
     """Pictures seen in its own training."""
     lineage: tuple[str, ...] = ()
     """Where it comes from, the latest last, in words."""
     licence: str = "unknown"
+
+    @property
+    def locates(self) -> bool:
+        """Whether the model tells where things are."""
+        return self.detector is not None or self.segmenter is not None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -126,6 +144,25 @@ def read_model(path: Path, name: str, dtype: torch.dtype | None = None) -> Model
         TagwiseError: The file is damaged.
         UsageError: What stands in it beside its tensors is not ours.
     """
+    facts, tensors = read_parts(path, dtype)
+    if facts.locates:
+        what = "boxes" if facts.detector else "the class of each pixel"
+        raise UsageError(
+            f"{path} tells {what}, not labels of whole pictures; `train --head`, `evaluate` and `predict` take it."
+        )
+    with torch.device("meta"):
+        net = build(facts.design, num_classes=max(len(facts.outputs), 1))
+    fill(net, tensors, path)
+    return Model(net=net.eval(), facts=facts, name=name, digest=sha256_of_file(path)[:16])
+
+
+def read_parts(path: Path, dtype: torch.dtype | None = None) -> tuple[ModelFacts, dict[str, torch.Tensor]]:
+    """What stands in a model's file: facts and tensors, which stay mapped.
+
+    Raises:
+        TagwiseError: The file is damaged.
+        UsageError: What stands in it beside its tensors is not ours.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -136,15 +173,20 @@ def read_model(path: Path, name: str, dtype: torch.dtype | None = None) -> Model
         raise TagwiseError(f"{path} cannot be read as a model: {error}; fetch it again.") from error
     if plain is None:
         raise UsageError(f"{path} was not written by tagwise: it says nothing of design and labels.")
-    facts = settings.from_plain(ModelFacts, plain, str(path))
-    with torch.device("meta"):
-        net = build(facts.design, num_classes=max(len(facts.outputs), 1))
+    return settings.from_plain(ModelFacts, plain, str(path)), tensors
+
+
+def fill(net: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Gives an empty net a file's tensors.
+
+    Raises:
+        TagwiseError: They are others than the net's.
+    """
     try:
         net.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         fault = str(error).split("\n\t")[-1].rstrip(".")  # torch lists them all, a line each
         raise TagwiseError(f"The tensors of {path} do not fit its design: {fault}.") from error
-    return Model(net=net.eval(), facts=facts, name=name, digest=sha256_of_file(path)[:16])
 
 
 def in_dtype(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:

@@ -113,7 +113,9 @@ def make_plan(
         facts |= {"design": start.facts.design}
     settings = _of_this_training(flags, facts)
     nested: dict[str, Any] = {name: settings.pop(name) for name in ("view", "augment") if name in settings}
-    own: dict[str, Any] = {"precision": "bfloat16" if native_bf16(device) else "float32"}
+    own: dict[str, Any] = {}
+    if facts.get("task") != "locate":  # detectors were published in float32, and on CPUs are no faster in bfloat16
+        own["precision"] = "bfloat16" if native_bf16(device) else "float32"
     if start is not None:
         own["view"] = start.facts.view
     if start is not None or "view" in nested:

@@ -41,6 +41,7 @@ def train(
     target: Path | str,
     *,
     out: Path | str,
+    head: str | None = None,
     design: str | None = None,
     from_: str | Path | None = None,
     test: Path | str | None = None,
@@ -48,6 +49,15 @@ def train(
     holdout: str | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
+    pictures: Path | str | None = None,
+    maps: Path | str | None = None,
+    form: str | None = None,
+    one_based: bool = True,
+    exif: str | None = None,
+    classes: Path | str | None = None,
+    ignore: int | None = None,
+    object_value: int | None = None,
+    zero: str = "background",
     recipe: str | None = None,
     plan: Path | str | None = None,
     images: str | None = None,
@@ -66,14 +76,18 @@ def train(
     rate: float | None = None,
     overwrite: bool = False,
 ) -> RunResult:
-    """Trains all of a net on labelled pictures; a test part, where there is one, is scored once at the end.
+    """Trains all of a net on labelled pictures, or with --head on annotated ones.
+
+    A test part, where there is one, is scored once at the end.
 
     The same command continues an interrupted run.
 
     Args:
         target: A folder with train and test, a folder of class folders, ImageNet as it was handed out, a table, or
-            cifar10 or cifar100.
+            cifar10 or cifar100. With --head annotations: COCO, VOC, YOLO, LabelMe or VIA, masks or label maps.
         out: The run folder.
+        head: What tells where things are: faster, cascade, retina, mask, cascade-mask, keypoint; or the class of each
+            pixel: fcn, deeplabv3.
         design: A name of the family, such as resnext50_32x4d; by default the recipe's.
         from_: The model to begin from: a run folder, a model file, or published weights.
         test: The test part, where the target has none.
@@ -82,7 +96,17 @@ def train(
             as 0.1; where the target has no validation part.
         picture_column: Column of the pictures, where a table leaves it open.
         class_column: Column of the classes of a table.
-        recipe: A name of docs/training.md; by default finetune with --from, scratch without.
+        pictures: With --head, the folder of the pictures, where they are not beside their annotations.
+        maps: With --head fcn or deeplabv3, the folder of label maps; target then says which pictures.
+        form: With --head, coco, voc, yolo, labelme, via, instances or maps, where it is not clear.
+        one_based: VOC's corners are counted from 1 and the last pixel is inside, as the original has it.
+        exif: What annotations see of pictures that EXIF turns, turned or raw, where their size does not tell.
+        classes: With --head, names in the order of their numbers, or of the values of maps: a file, one a line.
+        ignore: Value of maps' pixels that count for nothing; by default 255, where there are other classes than 0.
+        object_value: Value of the objects in maps of one class, such as 255.
+        zero: What 0 is in maps: background, or ignore, and 1 is the first class, as in ADE20K.
+        recipe: A name of docs/training.md; by default finetune with --from, scratch without, and one of
+            docs/localisation.md with --head.
         plan: A JSON, YAML or TOML file of settings, such as a run's plan.json; flags win over it.
         images: Pictures seen: 20000, 20k, or '40 epochs' of the training part; by default the recipe's.
         batch: Pictures a step, over all processes.
@@ -115,6 +139,9 @@ def train(
     keep = Keep(last=keep_last, every_epochs=keep_every)
     refuse_no_workers(workers)
     refuse_idle_flags(ranks, rate, dry_run=dry_run)
+    located = {"pictures": pictures, "maps": maps, "form": form, "exif": exif, "classes": classes}
+    if head is None and (idle := [name for name, value in located.items() if value is not None]):
+        raise UsageError(f"--{idle[0]} is for annotations; give --head, such as --head faster.")
     if freeze is not None and from_ is None:
         raise UsageError("--freeze keeps what a model has learnt; give the model with --from.")
     out = Path(out)
@@ -122,6 +149,37 @@ def train(
         plan=plan, design=design, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_, freeze=freeze
     )
     seed = flags.settings().get("seed", 0) if seed is None else seed
+    if head is not None:
+        from tagwise.verbs.locate import AnnotationFlags, train_located
+
+        annotations = AnnotationFlags(
+            pictures=None if pictures is None else Path(pictures),
+            maps=None if maps is None else Path(maps),
+            form=form,
+            one_based=one_based,
+            exif=exif,
+            classes=None if classes is None else Path(classes),
+            ignore=ignore,
+            object_value=object_value,
+            zero=zero,
+            test=None if test is None else Path(test),
+            holdout=holdout,
+        )
+        return train_located(
+            head,
+            Path(target),
+            out,
+            flags,
+            annotations,
+            from_=from_,
+            recipe=recipe,
+            seed=seed,
+            device=device,
+            workers=workers,
+            keep=keep,
+            dry_run=dry_run,
+            overwrite=overwrite,
+        )
     make = find_recipe(recipe if recipe is not None else "scratch" if from_ is None else "finetune")
     with join_ranks(device) as (together, where):
         opened = open_target(

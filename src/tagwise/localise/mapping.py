@@ -1,0 +1,335 @@
+"""Label maps: out of files of values, or drawn from the masks of objects."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tagwise.base.errors import DataRefused
+from tagwise.base.progress import progress
+from tagwise.corpus.pool import map_in_order
+from tagwise.localise import rasters
+from tagwise.localise.annotations import IGNORE, AnnotatedPicture, Annotations, LabelMaps, MappedPicture
+from tagwise.localise.faults import Faults, Kind, refuse
+from tagwise.localise.opening import class_list, licence_beside
+from tagwise.localise.pictures import Finder, Header, header_of, settle_frame
+from tagwise.localise.readers.maps import (
+    MOST_CLASSES,
+    PICTURE_FOLDERS,
+    Legend,
+    Meaning,
+    colour_legend,
+    find_colours,
+    key_of,
+    map_files,
+    value_legend,
+)
+from tagwise.localise.readers.values import read_values
+from tagwise.pixels.decode import SUFFIXES, UPRIGHT
+from tagwise.pixels.place import PictureRefused, Place
+
+MAX_IMPOSTORS_FRACTION = 0.05
+"""Share of pixels whose value is no class above which maps are refused: that is no softened border any more."""
+
+
+def open_maps(
+    path: Path,
+    *,
+    images: Path | None = None,
+    listing: Mapping[str, Annotations] | None = None,
+    classes: Sequence[str] | Path | None = None,
+    colours: Path | None = None,
+    ignore: int | None = None,
+    object_value: int | None = None,
+    zero: Literal["background", "ignore"] = "background",
+    exif: Literal["turned", "raw"] | None = None,
+    bad: Literal["drop", "stop"] = "drop",
+) -> dict[str, LabelMaps]:
+    """Finds maps of classes and their pictures, and looks at every value once.
+
+    Args:
+        path: A folder of maps, called as the pictures; parts are folders ``training`` and ``validation`` (``train``,
+            ``val``, ``test``), or lists ``train.txt`` and its like beside.
+        images: Where the pictures are, where not beside or in ``images`` there.
+        listing: Pictures by part instead, with the names of the classes that the values are ids of.
+        classes: Names of the values 0, 1, 2, ..., or a file of them; with ``zero="ignore"`` of 1, 2, 3, ...
+        colours: Of coloured maps: a table of lines ``red green blue name``; by default ``colours.txt`` beside them.
+        ignore: The value of pixels that count for nothing; by default 255, where there are other classes than 0.
+        object_value: The value of objects in maps of one class; all else is 0.
+        zero: What 0 is: the first class, mostly the background, or ignored, and 1 is the first class (ADE20K). Values
+            are shifted here and nowhere else.
+        exif: What maps show of pictures that EXIF turns, where their size does not tell.
+        bad: Whether maps of another size and their like are dropped and listed, or stop the reading.
+
+    Returns:
+        The parts by name.
+
+    Raises:
+        UsageError: There is no map.
+        DataRefused: What the values mean is not clear, more than ``MAX_IMPOSTORS_FRACTION`` of the pixels are of no
+            class, or no map has a picture.
+    """
+    meaning = Meaning(classes=class_list(classes), ignore=ignore, object_value=object_value, zero=zero)
+    parts = read_map_parts(path, meaning, images=images, listing=listing, colours=colours, exif=exif)
+    refuse([problem for part in parts.values() for problem in part.problems], stop=bad == "stop")
+    for part in parts.values():
+        if not part.pictures:
+            raise DataRefused(f"No map of {path} has a picture; give --pictures, the folder where they are.")
+    return parts
+
+
+def read_map_parts(
+    path: Path,
+    meaning: Meaning,
+    *,
+    images: Path | None = None,
+    listing: Mapping[str, Annotations] | None = None,
+    colours: Path | None = None,
+    exif: Literal["turned", "raw"] | None = None,
+) -> dict[str, LabelMaps]:
+    """As ``open_maps``, and nothing that can be listed as a problem is refused."""
+    folder, files = map_files(path)
+    pairing = _listed(files, listing) if listing is not None else _beside(folder, files, images)
+    if listing is not None and meaning.classes is None:
+        ids = {category.id: category.name for part in listing.values() for category in part.categories}
+        meaning = Meaning(**{**vars(meaning), "category_ids": ids})
+    looks = {part: _look(pairs) for part, pairs in pairing.items()}
+    every = [look for part in looks.values() for look in part]
+    legend, asks = _legend(path, folder, every, meaning, colours)
+    licence = licence_beside(folder)
+    return {
+        part: _part(path, _Part(pairing[part], looks[part]), legend, asks, exif, licence) for part in pairing
+    }
+
+
+def maps_of(annotations: Annotations) -> LabelMaps:
+    """Label maps drawn from the masks of objects: the background first, smaller objects on top.
+
+    Pixels of crowd regions outside all objects are ignored; masks are COCO's, whatever the file had.
+
+    Raises:
+        DataRefused: An object has a box alone, or there are too many classes for a map.
+    """
+    for picture in annotations.pictures:
+        bare = next((number for number, mask in zip(picture.ids, picture.masks, strict=True) if mask is None), None)
+        if bare is not None:
+            raise DataRefused(f"{picture.name}, annotation {bare}: it has a box alone; maps are drawn from masks.")
+    if len(annotations.categories) > MOST_CLASSES - 1:
+        raise DataRefused(f"{annotations.name} has {len(annotations.categories)} classes; maps hold {MOST_CLASSES}.")
+    return LabelMaps(
+        name=annotations.name,
+        form=annotations.form,
+        classes=("background", *(category.name for category in annotations.categories)),
+        pictures=tuple(
+            MappedPicture(
+                place=picture.place,
+                name=picture.name,
+                width=picture.width,
+                height=picture.height,
+                read_map=functools.partial(_drawn, picture),
+            )
+            for picture in annotations.pictures
+        ),
+        problems=annotations.problems,
+        licence=annotations.licence,
+    )
+
+
+def _drawn(picture: AnnotatedPicture) -> NDArray[np.uint8]:
+    labels_HW = np.zeros((picture.height, picture.width), np.uint8)
+    sizes = [0 if mask is None else rasters.area(mask) for mask in picture.masks]
+    largest_first = sorted(range(len(sizes)), key=lambda place: (not picture.crowd_N[place], -sizes[place]))
+    for place in largest_first:
+        mask = picture.masks[place]
+        assert mask is not None, "objects without a mask were refused"
+        labels_HW[rasters.decode(mask)] = IGNORE if picture.crowd_N[place] else picture.categories_N[place] + 1
+    return labels_HW
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A map and its picture, either of which may be missing."""
+
+    name: str
+    map: Path | None
+    picture: Path | None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a map's file holds."""
+
+    counts: Mapping[int, int]
+    size: tuple[int, int]
+    """Width and height."""
+    mode: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    pairs: list[_Pair]
+    looks: list[_Look]
+
+
+def _beside(folder: Path, files: dict[str, list[Path]], images: Path | None) -> dict[str, list[_Pair]]:
+    """Pictures below the known folders, at the same place in the tree, else with the only same stem."""
+    places = [images] if images else [at / name for at in (folder, folder.parent) for name in PICTURE_FOLDERS]
+    root = next((place for place in places if place.is_dir()), None)
+    finder = Finder(folder, images)
+    by_key: dict[str, list[Path]] = {}
+    for picture in sorted(root.rglob("*")) if root else ():
+        if picture.suffix.lower() in SUFFIXES:
+            by_key.setdefault(key_of(picture), []).append(picture)
+
+    def pair(file: Path) -> _Pair:
+        there = by_key.get(key_of(file), [])
+        inside = file.relative_to(folder).parent
+        near = [picture for picture in there if root and picture.relative_to(root).parent == inside] or there
+        other = finder.find(f"{key_of(file)}.jpg") if not near else None
+        return _Pair(file.name, file, near[0] if len(near) == 1 else None if other == file else other)
+
+    return {part: [pair(file) for file in group] for part, group in files.items()}
+
+
+def _listed(files: dict[str, list[Path]], listing: Mapping[str, Annotations]) -> dict[str, list[_Pair]]:
+    by_key: dict[str, list[Path]] = {}
+    for file in (file for group in files.values() for file in group):
+        by_key.setdefault(key_of(file), []).append(file)
+    return {
+        part: [
+            _Pair(picture.name, there[0] if len(there) == 1 else None, Path(picture.place.path))
+            for picture in annotations.pictures
+            for there in [by_key.get(key_of(Path(picture.name)), [])]
+        ]
+        for part, annotations in listing.items()
+    }
+
+
+def _look(pairs: list[_Pair]) -> list[_Look]:
+    looks = []
+    with progress("looking at the maps' values", len(pairs), "maps") as ticker:
+        for look in map_in_order(lambda pair: _look_at(pair.map), pairs):
+            looks.append(look)
+            ticker.advance()
+    return looks
+
+
+def _look_at(path: Path | None) -> _Look:
+    if path is None:
+        return _Look({}, (0, 0), "")
+    try:
+        found = read_values(path)
+    except PictureRefused as refusal:
+        return _Look({}, (0, 0), "", refusal.reason)
+    values, counts = np.unique(found.values, return_counts=True)
+    height, width = found.values.shape
+    return _Look(dict(zip(values.tolist(), counts.tolist(), strict=True)), (width, height), found.mode)
+
+
+def _legend(
+    path: Path, folder: Path, looks: list[_Look], meaning: Meaning, colours: Path | None
+) -> tuple[Legend, bool]:
+    """What values mean, and whether 255 leaves it open."""
+    values = {value for look in looks for value in look.counts}
+    if any(look.mode.startswith("RGB") for look in looks):
+        table = colours or find_colours(folder)
+        if table is None:
+            raise DataRefused(f"The maps of {path} are coloured; give --colours, a table 'red green blue name'.")
+        legend = colour_legend(table)
+    else:
+        asks = values <= {0, 255} and 255 in values and meaning.ignore is None and meaning.object_value is None
+        if asks:
+            return Legend(classes=("background",), labels={0: 0, 255: IGNORE}), True
+        legend = value_legend(path, values, meaning)
+    strange = sum(count for look in looks for value, count in look.counts.items() if value not in legend.labels)
+    pixels = sum(sum(look.counts.values()) for look in looks)
+    if strange > MAX_IMPOSTORS_FRACTION * pixels:
+        odd = ", ".join(map(str, sorted(values - legend.labels.keys())[:8]))
+        raise DataRefused(
+            f"{strange / pixels:.1%} of the pixels of {path} have values that are none of the {len(legend.classes)} "
+            f"classes, such as {odd}; name all classes, the background too, with --classes."
+        )
+    return legend, False
+
+
+def _part(
+    path: Path, part: _Part, legend: Legend, asks: bool, exif: Literal["turned", "raw"] | None, licence: str
+) -> LabelMaps:
+    faults, pictures = Faults(), []
+    if asks:
+        said = "the maps hold 0 and 255 alone; give --object-value 255, or --ignore 255"
+        faults.add(Kind.OBJECT_OR_IGNORED, path.name, detail=said)
+    for pair, look in zip(part.pairs, part.looks, strict=True):
+        found = _mapped(pair, look, legend, exif, faults)
+        if found is not None:
+            pictures.append(found)
+    return LabelMaps(
+        name=path.resolve().name,
+        form="maps",
+        classes=legend.classes,
+        pictures=tuple(pictures),
+        problems=faults.problems,
+        licence=licence,
+    )
+
+
+def _mapped(
+    pair: _Pair, look: _Look, legend: Legend, exif: Literal["turned", "raw"] | None, faults: Faults
+) -> MappedPicture | None:
+    if pair.map is None or look.refusal:
+        faults.add(Kind.NO_MAP, pair.name, detail=f"{look.refusal or 'there is none, or several'}; dropped")
+        return None
+    if pair.picture is None:
+        faults.add(Kind.MISSING, pair.name, detail="the map has no picture, or several; dropped")
+        return None
+    try:
+        header = header_of(pair.picture)
+    except PictureRefused as refusal:
+        faults.add(Kind.UNREADABLE, pair.picture, detail=f"{refusal.reason}; dropped with its map")
+        return None
+    if look.size not in {header.shown, (header.width, header.height)}:
+        said = f"{look.size[0]} x {look.size[1]}, and the picture has {header.shown[0]} x {header.shown[1]}; dropped"
+        faults.add(Kind.MAP_SIZE, pair.map, detail=said)
+        return None
+    fits, turned = settle_frame(header, look.size, exif, (faults, pair.map.name))
+    if not fits:
+        return None
+    _tell_values(pair.map, look, legend, faults)
+    return MappedPicture(
+        place=Place(str(pair.picture)),
+        name=pair.picture.name,
+        width=header.shown[0],
+        height=header.shown[1],
+        read_map=functools.partial(_read, pair.map, legend, header, turned),
+    )
+
+
+def _tell_values(path: Path, look: _Look, legend: Legend, faults: Faults) -> None:
+    strange = {value: count for value, count in look.counts.items() if value not in legend.labels}
+    if strange:
+        shown = ", ".join(map(str, sorted(strange)[:6]))
+        faults.add(Kind.IMPOSTORS, path, detail=f"{sum(strange.values()):,} pixels of {shown}; they count for nothing")
+    ignored = sum(count for value, count in look.counts.items() if legend.labels.get(value) == IGNORE)
+    if ignored:
+        faults.add(Kind.IGNORED, path, detail=f"{ignored:,} pixels")
+    if look.mode == "P":
+        faults.add(Kind.PALETTE, path, detail="its indices are the values")
+    if look.mode.startswith("I"):
+        faults.add(Kind.DEEP, path, detail=f"values up to {max(look.counts)}, read whole")
+
+
+def _read(path: Path, legend: Legend, header: Header, turned: bool) -> NDArray[np.uint8]:
+    labels_HW = legend.read(read_values(path))[0]
+    if turned or header.orientation == 1:
+        return labels_HW
+    return np.array(Image.fromarray(labels_HW).transpose(UPRIGHT[header.orientation]))
+
+

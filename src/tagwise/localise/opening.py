@@ -1,0 +1,246 @@
+"""Annotations out of any of the forms, in parts that share one list of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from tagwise.base.errors import DataRefused, UsageError, nearest, unknown
+from tagwise.base.progress import printable
+from tagwise.localise.annotations import Annotations, Category
+from tagwise.localise.assembling import assemble
+from tagwise.localise.faults import Kind, refuse
+from tagwise.localise.pictures import Finder
+from tagwise.localise.readers import Form, RawSet, Reading, coco, instances, labelme, read_json, read_names, via, voc, yolo
+from tagwise.localise.readers.values import SUFFIXES
+
+FORMS: tuple[Form, ...] = get_args(Form)
+_READERS: dict[str, Callable[[Path, Reading], dict[str, RawSet]]] = {
+    "coco": coco.read,
+    "voc": voc.read,
+    "yolo": yolo.read,
+    "labelme": labelme.read,
+    "via": via.read,
+    "instances": instances.read,
+}
+
+
+def open_annotations(
+    path: Path,
+    *,
+    images: Path | None = None,
+    form: str | None = None,
+    one_based: bool = True,
+    classes: Sequence[str] | Path | None = None,
+    exif: Literal["turned", "raw"] | None = None,
+    bad: Literal["drop", "stop"] = "drop",
+    needs: frozenset[str] | None = None,
+) -> dict[str, Annotations]:
+    """Reads objects of pictures; pictures' headers are read, no pixel is decoded.
+
+    Args:
+        path: A file or folder; parts are ``train.json``, ``val.json`` and ``test.json`` (COCO), lists ``train.txt``
+            and its like beside the files (VOC, LabelMe, YOLO), or what YOLO's data.yaml names.
+        images: Where the pictures are, where not beside the annotations or in ``images`` there.
+        form: ``coco``, ``voc``, ``yolo``, ``labelme``, ``via`` or ``instances``; None: told by what is there.
+        one_based: VOC's corners are counted from 1 and the last pixel is inside, as the original has it; False: they
+            are counted from 0 and are the edges themselves.
+        classes: Names in the order of their numbers, or a file of them, one a line.
+        exif: What annotations see of pictures that EXIF turns, where their size does not tell.
+        bad: Whether boxes without area and their like are dropped and listed, or stop the reading.
+        needs: What is used of ``boxes``, ``masks`` and ``keypoints``; masks that nobody needs are not drawn. None:
+            all that is there.
+
+    Returns:
+        The parts by name: ``train``, and ``validation`` and ``test`` where they are.
+
+    Raises:
+        UsageError: The form is unknown or not clear, or there is nothing there.
+        DataRefused: A file cannot be read, classes are not clear or not in the list, EXIF leaves it open what boxes
+            mean, no picture is left, or nothing of what is needed; with ``bad="stop"`` the first problem.
+    """
+    reading = Reading(images=images, one_based=one_based, classes=class_list(classes), exif=exif, needs=needs)
+    parts = read_parts(path, reading, form)
+    refuse([problem for part in parts.values() for problem in part.problems], stop=bad == "stop")
+    for part in parts.values():
+        _refuse_nothing(path, part, needs or frozenset())
+    return parts
+
+
+def read_parts(path: Path, reading: Reading, form: str | None) -> dict[str, Annotations]:
+    """As ``open_annotations``, and nothing that can be listed as a problem is refused.
+
+    Raises:
+        UsageError: As there.
+        DataRefused: A file cannot be read, or classes are not clear.
+    """
+    form = form or guess_form(path)
+    if form == "maps":
+        raise UsageError(
+            f"{path} holds maps of classes, not objects; give --form instances if each value is an object, or a head "
+            "for pixels such as --head fcn."
+        )
+    if form not in _READERS:
+        raise unknown("form of annotations", form, FORMS)
+    raws = _READERS[form](path, reading)
+    categories = _categories(path, raws, reading.classes)
+    folder = path if path.is_dir() else path.parent
+    return {
+        part: _part(folder, raw, _with_own_ids(categories, raw), reading, form, path.resolve().name)
+        for part, raw in raws.items()
+    }
+
+
+def class_list(classes: Sequence[str] | Path | None) -> tuple[str, ...] | None:
+    """Names of classes, given or in a file.
+
+    Raises:
+        UsageError: The file cannot be read, there are none, or two are the same.
+    """
+    if classes is None:
+        return None
+    names = read_names(classes) if isinstance(classes, Path) else tuple(classes)
+    if not names or len(set(names)) < len(names):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        raise UsageError(f"--classes names {f'{printable(twice)} twice' if twice else 'no class'}; give each once.")
+    return names
+
+
+def guess_form(path: Path) -> Form:
+    """The form of what is there.
+
+    Raises:
+        UsageError: There is nothing, or it may be of several forms.
+        DataRefused: A file is no JSON.
+    """
+    if not path.exists():
+        raise UsageError(f"There is no file or folder {path}.")
+    forms = list(dict.fromkeys(_of_file(path) if path.is_file() else _of_folder(path)))
+    if len(forms) == 1:
+        return forms[0]
+    found = f"may be of the forms {' and '.join(forms)}" if forms else "holds no annotations that are known"
+    raise UsageError(f"{path} {found}; give --form, one of {', '.join(FORMS)}, or the folder that holds them.")
+
+
+def _of_file(path: Path) -> list[Form]:
+    match path.suffix.lower():
+        case ".xml":
+            return ["voc"]
+        case ".yaml" | ".yml":
+            return ["yolo"]
+        case ".json":
+            return _of_json(path)
+        case suffix if suffix in SUFFIXES:
+            return ["maps"]
+    return []
+
+
+def _of_json(path: Path) -> list[Form]:
+    plain = read_json(path)
+    tests: dict[Form, Callable[[object], bool]] = {
+        "coco": coco.is_coco,
+        "labelme": labelme.is_labelme,
+        "via": via.is_via,
+    }
+    return [form for form, fits in tests.items() if fits(plain)]
+
+
+def _of_folder(path: Path) -> list[Form]:
+    forms: list[Form] = []
+    for places in (path.glob("*.json"), coco.json_files(path)):
+        first = min(places, default=None, key=lambda file: file.stat().st_size) if not forms else None
+        forms += _of_json(first) if first is not None else []
+    if any(path.glob("*.xml")) or any((path / "Annotations").glob("*.xml")):
+        forms.append("voc")
+    if yolo.has_labels(path):
+        forms.append("yolo")
+    if instances.has_mask_folders(path):
+        forms.append("instances")
+    if not forms and any(file.suffix.lower() == ".png" for file in path.rglob("*")):
+        forms.append("maps")
+    return forms
+
+
+def _categories(path: Path, raws: Mapping[str, RawSet], classes: tuple[str, ...] | None) -> tuple[Category, ...]:
+    """The training part's, which all parts share, matched by name."""
+    train = raws["train"]
+    listed = train.categories
+    if classes is not None:
+        by_name = {category.name: category for category in listed or ()}
+        known = tuple(by_name.get(name) or Category(id=place, name=name) for place, name in enumerate(classes, 1))
+    else:
+        known = listed or tuple(Category(id=place, name=name) for place, name in enumerate(sorted(_named(train)), 1))
+    names = [category.name for category in known]
+    for part, raw in raws.items():
+        wanted = [category.name for category in raw.categories] if raw.categories else sorted(_named(raw))
+        strange = next((name for name in wanted if name not in names), None)
+        if strange is not None:
+            near = nearest(strange, names, most=1)
+            hint = f"the nearest is {printable(near[0], 40)}" if near else f"there are {', '.join(names[:8]) or 'none'}"
+            place = "--classes" if classes is not None else "train"
+            raise DataRefused(
+                f"The {part} part of {path} has the class {printable(strange, 40)!r}, which {place} lacks ({hint}); "
+                "correct the name, or name all with --classes."
+            )
+    return known
+
+
+def _named(raw: RawSet) -> set[str]:
+    return {one.category for picture in raw.pictures for one in picture.objects}
+
+
+def _with_own_ids(categories: tuple[Category, ...], raw: RawSet) -> tuple[Category, ...]:
+    """The shared list with the ids of the part's own file, in which detections are to be written for it."""
+    own = {category.name: category.id for category in raw.categories or ()}
+    free = max([*own.values(), *(category.id for category in categories)], default=0)
+    ids = []
+    for category in categories:
+        number = own.get(category.name, category.id)
+        if category.name not in own and number in own.values():
+            number = free = free + 1
+        ids.append(number)
+    return tuple(replace(category, id=number) for category, number in zip(categories, ids, strict=True))
+
+
+def _part(
+    folder: Path, raw: RawSet, categories: tuple[Category, ...], reading: Reading, form: str, name: str
+) -> Annotations:
+    faults = raw.faults
+    finder = Finder(folder, reading.images, raw.beside)
+    pictures = tuple(assemble(raw, finder, categories, reading, faults))
+    licence = raw.licence if raw.licence != "unknown" else licence_beside(folder)
+    return Annotations(
+        name=name, form=form, categories=categories, pictures=pictures, problems=faults.problems, licence=licence
+    )
+
+
+def licence_beside(folder: Path) -> str:
+    """The first line of a licence file in the folder or above it, ``unknown`` where there is none."""
+    for place in (folder, folder.parent):
+        for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt"):
+            if (place / name).is_file():
+                lines = (place / name).read_text("utf-8", errors="replace")[:10_000].splitlines()
+                return printable(next((line.strip("# ").strip() for line in lines if line.strip("# ")), "")) or "unknown"
+    return "unknown"
+
+
+def _refuse_nothing(path: Path, part: Annotations, needs: frozenset[str]) -> None:
+    if not part.pictures:
+        missing = [problem for problem in part.problems if problem.kind == Kind.MISSING]
+        if missing:
+            raise DataRefused(
+                f"None of the pictures of {path} is there, such as {missing[0].file}: {missing[0].detail}; give "
+                "--pictures, their folder."
+            )
+        raise DataRefused(f"{path} holds no picture that can be used; 'tagwise check' says why.")
+    if not any(len(picture.ids) for picture in part.pictures):
+        why = "no object that can be used"
+        if any(problem.kind == Kind.NO_MASK for problem in part.problems):
+            why = "boxes alone and no mask, which this head needs"
+        raise DataRefused(f"{path} holds {why}; 'tagwise check' lists what was dropped.")
+    if "keypoints" in needs and not any(
+        picture.keypoints_NK3 is not None and (picture.keypoints_NK3[..., 2] > 0).any() for picture in part.pictures
+    ):
+        raise DataRefused(f"{path} holds no keypoints, which this head needs; COCO JSON with keypoints has them.")

@@ -1,0 +1,221 @@
+"""COCO's JSON: boxes, masks, keypoints and crowd regions of all pictures of a part in one file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tagwise.base.errors import DataRefused, UsageError
+from tagwise.base.progress import printable
+from tagwise.localise.annotations import Category
+from tagwise.localise.faults import Faults, Kind
+from tagwise.localise.readers import PARTS, Box, RawObject, RawPicture, RawSet, Reading, finite, read_json, size_of, whole
+
+
+
+def read(path: Path, reading: Reading) -> dict[str, RawSet]:
+    """One file, or those of a folder by part: ``train.json``, ``annotations/instances_val2017.json``.
+
+    Raises:
+        DataRefused: A file is no COCO JSON, or its categories are not clear.
+        UsageError: A folder holds none, or several of one part.
+    """
+    files = {"train": path} if path.is_file() else _files(path, reading.needs)
+    return {part: _read_file(file) for part, file in files.items()}
+
+
+def is_coco(plain: Any) -> bool:
+    """Whether JSON has COCO's tables."""
+    return isinstance(plain, Mapping) and all(isinstance(plain.get(name), list) for name in ("images", "categories"))
+
+
+def json_files(folder: Path) -> list[Path]:
+    """The JSON files that COCO's forms have in a folder."""
+    places = [folder, folder / "annotations", *(folder / name for names in PARTS.values() for name in names)]
+    return [file for place in places for file in sorted(place.glob("*.json")) if file.is_file()]
+
+
+def _files(folder: Path, needs: frozenset[str] | None) -> dict[str, Path]:
+    files = json_files(folder)
+    kinds = ("person_keypoints", "instances") if needs and "keypoints" in needs else ("instances", "person_keypoints")
+    for kind in kinds:  # COCO's own folder holds captions and more beside
+        files = [file for file in files if file.name.startswith(f"{kind}_")] or files
+    found: dict[str, Path] = {}
+    for file in files:
+        part = _part(file, folder) or ("train" if len(files) == 1 else None)
+        if part is None or part in found:
+            names = ", ".join(printable(other.name) for other in files[:6])
+            raise UsageError(f"{folder} holds {names}; call them train.json, val.json and test.json, or give one.")
+        found[part] = file
+    if "train" not in found:
+        raise UsageError(f"{folder} has no train.json, only {', '.join(found) or 'nothing'}; give the file itself.")
+    return found
+
+
+def _part(file: Path, folder: Path) -> str | None:
+    words = re.findall("[a-z]+", file.stem.lower()) + ([] if file.parent == folder else [file.parent.name.lower()])
+    return next((part for part, names in PARTS.items() if any(word in names for word in words)), None)
+
+
+def _read_file(path: Path) -> RawSet:
+    plain = read_json(path)
+    if not is_coco(plain):
+        raise DataRefused(f"{path} has no lists 'images' and 'categories'; it is no COCO JSON of objects.")
+    faults = Faults()
+    categories = _categories(plain["categories"], path, faults)
+    pictures = _pictures(plain["images"], path, faults)
+    objects: dict[int, list[RawObject]] = {picture: [] for picture in pictures}
+    annotations = plain.get("annotations", [])
+    if not isinstance(annotations, list):
+        raise DataRefused(f"{path} has 'annotations' that are no list; it is no COCO JSON of objects.")
+    names, ids = {category.id: category.name for category in categories}, _Ids(annotations)
+    for place, entry in enumerate(annotations):
+        read = _object(entry, place, path, names, ids, faults)
+        if read is None:
+            continue
+        picture, found = read
+        if picture in objects:
+            objects[picture].append(found)
+        else:
+            faults.add(Kind.UNKNOWN_PICTURE, path, found.id, f"no picture has the id {picture}; dropped")
+    tokens = path.stem.split("_")
+    return RawSet(
+        pictures=tuple(
+            RawPicture(name=name, file=path.name, id=number, size=size, objects=tuple(objects[number]))
+            for number, (name, size) in pictures.items()
+        ),
+        categories=categories,
+        licence=_licence(plain),
+        faults=faults,
+        beside=tuple(
+            at / token for place in (path.parent, path.parent.parent) for at in (place, place / "images") for token in tokens
+        ),
+    )
+
+
+def _categories(entries: list[Any], path: Path, faults: Faults) -> tuple[Category, ...]:
+    categories = []
+    for place, entry in enumerate(entries):
+        number = whole(entry.get("id")) if isinstance(entry, Mapping) else None
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if number is None or not isinstance(name, str) or not name.strip():
+            raise DataRefused(f"{path}: category {place + 1} of its list has no id or no name; give it both.")
+        words = entry.get("keypoints") or ()
+        points = tuple(map(str, words)) if isinstance(words, list | tuple) else ()
+        categories.append(Category(id=number, name=name.strip(), keypoints=points, mirrored=mirrored(points)))
+    for what, values in (("id", [one.id for one in categories]), ("name", [one.name for one in categories])):
+        twice = next((value for value in values if values.count(value) > 1), None)  # type: ignore[operator]
+        if twice is not None:
+            raise DataRefused(f"{path}: two categories have the {what} {printable(str(twice))!r}; make them differ.")
+    categories.sort(key=lambda category: category.id)
+    ids = [category.id for category in categories]
+    if ids and ids != list(range(ids[0], ids[0] + len(ids))):
+        mapped = ", ".join(f"{number}->{place}" for place, number in enumerate(ids, 1))
+        faults.add(Kind.ID_GAPS, path, "categories", f"ids mapped {mapped}; written back as they were")
+    return tuple(categories)
+
+
+def mirrored(points: tuple[str, ...]) -> tuple[int, ...]:
+    """What each keypoint is in the mirror, by the words left and right in its name."""
+    swap = {"left": "right", "right": "left"}
+    names = [re.sub("left|right", lambda found: swap[found[0]], name.lower()) for name in points]
+    known = {name.lower(): place for place, name in enumerate(points)}
+    return tuple(known.get(name, place) for place, name in enumerate(names))
+
+
+def _pictures(entries: list[Any], path: Path, faults: Faults) -> dict[int, tuple[str, tuple[int, int] | None]]:
+    pictures: dict[int, tuple[str, tuple[int, int] | None]] = {}
+    names: set[str] = set()
+    for place, entry in enumerate(entries):
+        number = whole(entry.get("id")) if isinstance(entry, Mapping) else None
+        name = entry.get("file_name") if isinstance(entry, Mapping) else None
+        if number is None or not isinstance(name, str) or not name:
+            faults.add(Kind.MALFORMED, path, f"picture {place + 1}", "it has no id or no file_name; dropped")
+        elif number in pictures:
+            faults.add(Kind.SAME_ID, path, f"picture {number}", f"{name} has the id of {pictures[number][0]}; dropped")
+        elif name in names:
+            faults.add(Kind.TWICE, path, f"picture {number}", f"{name} was there before; dropped with its objects")
+        else:
+            pictures[number] = name, size_of(entry.get("width"), entry.get("height"))
+            names.add(name)
+    return pictures
+
+
+class _Ids:
+    """Gives an id that a second annotation has a new one, above all others."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        ids = (whole(entry.get("id")) for entry in entries if isinstance(entry, Mapping))
+        self._next = max((number for number in ids if number is not None), default=0) + 1
+        self._seen: dict[int, Any] = {}
+
+    def settle(self, number: int | None, entry: Any) -> tuple[int, str]:
+        """The id to use, and what was done: empty, ``new``, or ``again`` for the same entry once more."""
+        if number is not None and number not in self._seen:
+            self._seen[number] = entry
+            return number, ""
+        if number is not None and self._seen[number] == entry:
+            return number, "again"
+        self._next += 1
+        return self._next - 1, "new" if number is not None else ""
+
+
+def _object(
+    entry: Any, place: int, path: Path, names: dict[int, str], ids: _Ids, faults: Faults
+) -> tuple[int, RawObject] | None:
+    where = f"entry {place + 1}"
+    if not isinstance(entry, Mapping):
+        faults.add(Kind.MALFORMED, path, where, "it is no table; dropped")
+        return None
+    given = whole(entry.get("id"))
+    number, done = ids.settle(given, entry)
+    if done == "again":
+        faults.add(Kind.SAME_ID, path, number, "the same once more; dropped")
+        return None
+    if done:
+        faults.add(Kind.SAME_ID, path, given, f"another object has this id; it is {number} now")
+    picture, category = whole(entry.get("image_id")), whole(entry.get("category_id"))
+    if category not in names:
+        said = f"category_id {entry.get('category_id')} is none of {', '.join(map(str, list(names)[:8]))}"
+        faults.add(Kind.UNKNOWN_CLASS, path, number, said)
+        return None
+    shape, box = entry.get("segmentation") or None, _box(entry.get("bbox"))
+    if picture is None or not isinstance(shape, list | Mapping | None) or (box is None and shape is None):
+        faults.add(Kind.MALFORMED, path, number, "it has no image_id, or neither bbox nor segmentation; dropped")
+        return None
+    points = entry.get("keypoints")
+    return picture, RawObject(
+        category=names[category],
+        id=number,
+        box=box,
+        shape=shape,
+        area=_area(entry.get("area")),
+        crowd=bool(entry.get("iscrowd")),
+        keypoints=points if isinstance(points, list) and points else None,
+    )
+
+
+def _box(values: Any) -> Box | None:
+    """Corners; NaN stays, so that it is listed."""
+    if not isinstance(values, list) or len(values) != 4:
+        return None
+    x, y, width, height = (float("nan") if (number := finite(value)) is None else number for value in values)
+    return x, y, x + width, y + height
+
+
+def _area(value: Any) -> float | None:
+    area = finite(value)
+    return area if area is not None and area >= 0 else None
+
+
+def _licence(plain: Mapping[str, Any]) -> str:
+    licences = plain.get("licenses")
+    names = [
+        one["name"] for one in licences if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]
+    ] if isinstance(licences, list) else []
+    info = plain.get("info")
+    stated = info.get("license") or info.get("licence") if isinstance(info, Mapping) else None
+    told = ", ".join(dict.fromkeys(names)) or (stated if isinstance(stated, str) else "")
+    return printable(told) or "unknown"

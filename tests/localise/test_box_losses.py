@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.roi_heads import fastrcnn_loss
+
+from tagwise.localise.box_losses import box_loss
+
+CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
+ANCHORS = torch.tensor([[10.0, 20.0, 50.0, 80.0], [0.0, 0.0, 30.0, 30.0]])
+TRUTH = torch.tensor([[14.0, 22.0, 48.0, 90.0], [40.0, 0.0, 60.0, 10.0]])
+
+
+@pytest.mark.parametrize("kind", ["smooth_l1", "l1", "giou", "ciou"])
+def test_l5_a_box_in_its_place_costs_nothing_and_descent_brings_it_there(kind: str) -> None:
+    right = CODER.encode_single(TRUTH, ANCHORS)
+    assert box_loss(kind, right, ANCHORS, TRUTH, CODER).item() == pytest.approx(0, abs=1e-4)  # type: ignore[arg-type]
+    deltas = torch.zeros(2, 4, requires_grad=True)
+    optimiser = torch.optim.Adam([deltas], 0.1)
+    for _ in range(400):
+        optimiser.zero_grad()
+        loss = box_loss(kind, deltas, ANCHORS, TRUTH, CODER)  # type: ignore[arg-type]
+        loss.backward()
+        optimiser.step()
+    assert torch.allclose(CODER.decode_single(deltas.detach(), ANCHORS), TRUTH, atol=1.5)
+
+
+def test_smooth_l1_is_torchvisions_loss_of_faster_rcnn() -> None:
+    deltas, labels = torch.randn(2, 12), torch.tensor([1, 2])
+    _, theirs = fastrcnn_loss(torch.zeros(2, 3), deltas, [labels], [CODER.encode_single(TRUTH, ANCHORS)])
+    chosen = deltas.view(2, 3, 4)[torch.arange(2), labels]
+    assert box_loss("smooth_l1", chosen, ANCHORS, TRUTH, CODER) / 2 == pytest.approx(theirs)
+
+
+def test_giou_of_boxes_apart_is_one_and_the_emptiness_between_them() -> None:
+    """Rezatofighi et al. 2019: 1 - IoU + (hull - union) / hull."""
+    apart = torch.tensor([[0.0, 0.0, 10.0, 10.0]]), torch.tensor([[30.0, 0.0, 40.0, 10.0]])
+    loss = box_loss("giou", torch.zeros(1, 4), apart[0], apart[1], CODER)
+    assert loss.item() == pytest.approx(1 + (400 - 200) / 400)
+
+
+def test_no_box_costs_nothing() -> None:
+    nothing = torch.zeros(0, 4, requires_grad=True)
+    for kind in ("smooth_l1", "l1", "giou", "ciou"):
+        loss = box_loss(kind, nothing, nothing.detach(), nothing.detach(), CODER)  # type: ignore[arg-type]
+        assert loss.item() == 0
+        assert F.relu(loss).requires_grad

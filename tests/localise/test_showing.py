@@ -1,0 +1,92 @@
+"""How large pictures are shown and which part of them: the published rules, by closed forms and counts."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from tagwise.localise.showing import DRAWS, Showing, fitted_size, showings, whole
+from tagwise.training.heads import Sizing
+
+
+def first_showings(sizing: Sizing, height: int = 60, width: int = 80, count: int = 400) -> list[Showing]:
+    return [next(showings(height, width, sizing, seed)) for seed in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [((480, 640), (800, 1067)), ((640, 480), (1067, 800)), ((427, 1280), (445, 1333)), ((1, 3000), (1, 1333))],
+)
+def test_the_shorter_side_is_fitted_unless_the_longer_one_would_be_too_long(
+    size: tuple[int, int], fitted: tuple[int, int]
+) -> None:
+    """800 and 1333 as in detectron2's and torchvision's defaults; COCO's usual 480 x 640 becomes 800 x 1067."""
+    assert fitted_size(*size, 800, 1333) == fitted
+
+
+def test_l15_one_of_a_list_takes_each_and_none_between() -> None:
+    shorter = [showing.height for showing in first_showings(Sizing(shorter=(32, 48, 64), longest=200))]
+    assert set(shorter) == {32, 48, 64}
+    assert min(shorter.count(side) for side in (32, 48, 64)) > 100
+
+
+def test_l15_a_range_takes_every_side_from_end_to_end() -> None:
+    found = first_showings(Sizing(shorter=(32, 48), drawn="range", longest=200))
+    assert {showing.height for showing in found} == set(range(32, 49))
+    assert all(abs(showing.width - showing.height * 80 / 60) <= 0.5 for showing in found)
+
+
+def test_l15_large_scale_jitter_fills_up_or_crops_to_one_square() -> None:
+    """Ghiasi et al. 2021: the longer side becomes 0.1 to 2 times the square's, of which all pictures then have one."""
+    found = first_showings(Sizing(jitter=(0.1, 2.0), base=64, crop=64))
+    assert {showing.size for showing in found} == {(64, 64)}
+    longer = np.array([showing.width for showing in found])
+    assert 6 <= longer.min() < 8 < 124 < longer.max() <= 128
+    assert np.mean(longer) == pytest.approx(64 * 1.05, rel=0.05)
+    for showing in found:
+        assert 0 <= showing.x <= max(showing.width - 64, 0)
+        assert 0 <= showing.y <= max(showing.height - 64, 0)
+
+
+def test_l15_a_crop_lies_anywhere_inside() -> None:
+    found = first_showings(Sizing(shorter=(60,), crop=56))
+    assert {showing.x for showing in found} == set(range(80 - 56 + 1))
+    assert {showing.y for showing in found} == set(range(60 - 56 + 1))
+
+
+def test_l15_a_part_has_at_least_its_share_of_each_side() -> None:
+    """detectron2's ``relative_range``: both sides are drawn on their own, before the picture is resized."""
+    found = first_showings(Sizing(shorter=(50,), longest=200, crop_fraction=0.5))
+    assert {showing.part_width for showing in found} == set(range(40, 81))
+    assert {showing.part_height for showing in found} == set(range(30, 61))
+    assert all(showing.left + showing.part_width <= 80 and showing.top + showing.part_height <= 60 for showing in found)
+    assert all(min(showing.size) == 50 for showing in found)
+
+
+def test_every_other_picture_is_mirrored_where_any_is() -> None:
+    assert 150 < sum(showing.mirrored for showing in first_showings(Sizing(shorter=(60,)))) < 250
+    assert not any(showing.mirrored for showing in first_showings(Sizing(shorter=(60,), mirror=False)))
+
+
+def test_l15_a_seed_gives_the_same_draws_again_and_none_gives_the_picture_as_it_is() -> None:
+    sizing = Sizing(jitter=(0.5, 2.0), base=64, crop=48, crop_fraction=0.7)
+    first, again = (list(showings(60, 80, sizing, 5)) for _ in range(2))
+    assert first == again
+    assert len(set(first)) == len(first) == DRAWS
+    assert list(showings(60, 80, sizing, None)) == [whole(60, 80)]
+
+
+def test_points_and_pixels_move_alike() -> None:
+    """The middle of the picture's pixel that is taken lies within half a step of the middle of the pixel shown."""
+    sizing = Sizing(jitter=(0.4, 3.0), base=64, crop=48, crop_fraction=0.7)
+    for showing in islice((next(showings(60, 80, sizing, seed)) for seed in range(100)), 100):
+        columns, rows = showing.columns(), showing.rows()
+        assert 0 <= columns.min() <= columns.max() < 80
+        assert 0 <= rows.min() <= rows.max() < 60
+        corners = np.stack([columns[: len(rows)], rows[: len(columns)]], 1)
+        starts, ends = showing.moved(corners.astype(np.float64)), showing.moved(corners + 1.0)
+        middles = np.arange(len(corners))[:, None] + 0.5
+        assert (starts <= middles + 1e-9).all()
+        assert (middles <= ends + 1e-9).all()
