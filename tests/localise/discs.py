@@ -64,7 +64,7 @@ def annotated(
         masks=tuple(rle(mask) for mask in masks),
         keypoints_NK3=keypoints_NK3,
     )
-    return picture, bright(masks.any(0))
+    return picture, bright(np.logical_or.reduce(masks))
 
 
 def mapped(map_HW: NDArray[np.uint8], place: str = "a.png") -> tuple[MappedPicture, NDArray[np.uint8]]:

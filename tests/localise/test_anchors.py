@@ -52,9 +52,7 @@ def test_l19_the_share_is_that_of_all_anchors_of_all_grids(rounded: bool) -> Non
     padded = torch.zeros(1, 3, 96, 128)
     maps = [torch.zeros(1, 1, -(-96 // stride), 128 // stride) for stride in STRIDES]
     (anchors,) = generator(ImageList(padded, [(90, 120)]), maps)
-    # The generator divides the padded sides by the grid's: its coarsest grid is 48 pixels high.
-    assert anchors[-1, 1] != anchors[-4, 1]
-    kept = anchors[: -3 * maps[-1].numel()]
+    kept = anchors[: -3 * maps[-1].numel()]  # 64 does not divide 96, where the generator makes steps of 48
     best = box_iou(torch.from_numpy(boxes_N4), kept.double()).max(1).values
     cells = [cell.double().numpy() for cell in generator.cell_anchors[:4]]
     shapes = np.tile([90.0, 120.0], (300, 1))
@@ -93,11 +91,11 @@ def test_l19_objects_count_as_large_as_they_are_shown() -> None:
 def test_l19_small_slim_objects_get_small_slim_anchors() -> None:
     random = np.random.default_rng(0)
     corners = random.integers(0, 200, (500, 2)).astype(float)
-    slim = [np.hstack([corners, corners + [[6, 30]]])]
+    slim = [np.hstack([corners, corners + [[12, 96]]])]
     advice = advise_anchors(_annotations(slim, 256, 256), Detector(), SHOWN_AT_256, STRIDES)
     assert advice.share < 0.1
     assert advice.advised_share > 0.9
-    assert advice.ratios == (5.0,)
+    assert advice.ratios == (8.0,)
     assert advice.warning is not None
     assert "32 64 128 256 512" in advice.warning
 

@@ -19,7 +19,7 @@ def test_l5_a_box_in_its_place_costs_nothing_and_descent_brings_it_there(kind: s
     assert box_loss(kind, right, ANCHORS, TRUTH, CODER).item() == pytest.approx(0, abs=1e-4)  # type: ignore[arg-type]
     deltas = torch.zeros(2, 4, requires_grad=True)
     optimiser = torch.optim.Adam([deltas], 0.1)
-    for _ in range(400):
+    for _ in range(300):
         optimiser.zero_grad()
         loss = box_loss(kind, deltas, ANCHORS, TRUTH, CODER)  # type: ignore[arg-type]
         loss.backward()

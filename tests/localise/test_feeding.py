@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from tagwise.base.errors import DataRefused
@@ -108,7 +109,7 @@ def test_decoded_pictures_stay_in_memory_up_to_a_limit(maps: list[MappedPicture]
     calls: list[int] = []
 
     def counted(number: int) -> MappedPicture:
-        def read_map() -> np.ndarray:  # type: ignore[type-arg]
+        def read_map() -> NDArray[np.uint8]:
             calls.append(number)
             return maps[number].read_map()
 

@@ -365,5 +365,5 @@ def test_a_form_that_is_not_clear_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="may be of the forms coco and voc; give --form"):
         open_annotations(tmp_path)
     assert open_annotations(tmp_path, form="voc")["train"].form == "voc"
-    with pytest.raises(UsageError, match="nearest is coco"):
+    with pytest.raises(UsageError, match="nearest are coco, yolo"):
         open_annotations(tmp_path, form="coko")

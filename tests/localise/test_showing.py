@@ -86,7 +86,7 @@ def test_points_and_pixels_move_alike() -> None:
         assert 0 <= columns.min() <= columns.max() < 80
         assert 0 <= rows.min() <= rows.max() < 60
         corners = np.stack([columns[: len(rows)], rows[: len(columns)]], 1)
-        starts, ends = showing.moved(corners.astype(np.float64)), showing.moved(corners + 1.0)
+        starts, ends = showing.moved(corners.astype(np.float64)), showing.moved(corners.astype(np.float64) + 1)
         middles = np.arange(len(corners))[:, None] + 0.5
         assert (starts <= middles + 1e-9).all()
         assert (middles <= ends + 1e-9).all()

@@ -75,7 +75,7 @@ def test_the_mirror_is_torchvisions_and_swaps_left_and_right_where_a_category_sa
     picture = replace(picture, categories_N=np.array([0, 1, 0, 1]))
     sample = shown(picture, image_HWC, AS_IS, None, masks=True, keypoints=True, categories=CATEGORIES)
     once = mirrored(sample, CATEGORIES)
-    boxes = tv_tensors.BoundingBoxes(sample.boxes_N4, format="XYXY", canvas_size=(60, 80))  # type: ignore[call-overload]
+    boxes = tv_tensors.BoundingBoxes(sample.boxes_N4, format="XYXY", canvas_size=(60, 80))
     assert torch.equal(once.image_CHW, v2.functional.horizontal_flip(sample.image_CHW))
     assert torch.equal(once.boxes_N4, v2.functional.horizontal_flip(boxes).as_subclass(torch.Tensor))
     assert sample.keypoints_NK3 is not None
@@ -147,9 +147,7 @@ def test_pictures_and_boxes_are_resized_as_torchvision_does(shorter: int) -> Non
     sample = shown(picture, image_HWC, Sizing(shorter=(shorter,), mirror=False), 0)
     size = list(fitted_size(60, 80, shorter, 1333))
     expected = v2.functional.resize(torch.from_numpy(image_HWC).permute(2, 0, 1), size, antialias=True)
-    boxes = tv_tensors.BoundingBoxes(  # type: ignore[call-overload]
-        torch.from_numpy(picture.boxes_N4), format="XYXY", canvas_size=(60, 80)
-    )
+    boxes = tv_tensors.BoundingBoxes(torch.from_numpy(picture.boxes_N4), format="XYXY", canvas_size=(60, 80))
     assert torch.equal(sample.image_CHW, expected)
     torch.testing.assert_close(sample.boxes_N4.double(), v2.functional.resize(boxes, size).as_subclass(torch.Tensor))
 

@@ -506,6 +506,29 @@ def test_what_is_judged_is_the_model_that_would_come_of_it_and_the_net_is_left_a
     assert judged[0] != {name: tensor.contiguous().numpy().tobytes() for name, tensor in best["net"].items()}
 
 
+def test_patience_ends_a_training_and_the_best_becomes_the_model(tmp_path: Path) -> None:
+    """The second epoch is no better than the first: with a patience of one it is the last."""
+
+    def trained(folder: Path, *, dies: bool = False) -> tuple[dict[str, bytes], int]:
+        judge = lambda net: float(int(net.bn1.num_batches_tracked) == 1 + epoch_ends()[0])  # noqa: E731
+        job = replace(tiny_job(folder, patience=1, model_of="best"), judge=judge)
+        with pytest.MonkeyPatch.context() as patch:
+            if dies:
+                patch.setattr(loop.Learner, "result", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+            seen_V = train(job)
+        return state_bytes(job.task.net), int(seen_V.sum())
+
+    expected, _ = trained(tmp_path / "undisturbed")
+    best = torch.load(tmp_path / "undisturbed" / "checkpoints" / "kept" / "best.pt")
+    assert best["seen"] == 8 * (epoch_ends()[0] + 1)
+    assert expected == {name: tensor.contiguous().numpy().tobytes() for name, tensor in best["net"].items()}
+    newest = max((tmp_path / "undisturbed" / "checkpoints").glob("*.pt"))
+    assert int(newest.stem) == 8 * (epoch_ends()[1] + 1) < tiny_plan().images
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed", dies=True)
+    assert trained(tmp_path / "killed")[0] == expected
+
+
 def test_p12_what_is_kept_is_the_same_if_the_process_dies_between_writing_and_keeping(tmp_path: Path) -> None:
     def kept(folder: Path, *, dies_at: int | None = None) -> dict[str, int]:
         deaths = count()

@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -97,6 +98,27 @@ def test_a_step_of_sgd(momentum: float, nesterov: bool) -> None:
             speeds[place] = momentum * speeds[place] + pull
             expected[place] -= 0.1 * (pull + momentum * speeds[place] if nesterov else speeds[place])
     assert [float(layer.weight.detach()), float(layer.bias.detach())] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_head_learns_at_a_rate_of_its_own() -> None:
+    """With the same gradients everywhere a step moves the classifier ten times as far as the backbone."""
+    plan = tiny_plan(head_rate=10.0, momentum=0.0, nesterov=False, weight_decay=0.0, norms="frozen")
+    net = tiny_net(plan)
+    groups = parameter_groups(net, plan)
+    assert {group["rate_factor"] for group in groups} == {1.0, 10.0}
+    heads = [parameter for group in groups if group["rate_factor"] == 10 for parameter in group["params"]]
+    assert {id(parameter) for parameter in heads} == {id(net.fc.weight), id(net.fc.bias)}
+    learner = Learner(LabelTask(plan, net.train(), tiny_pictures(), CPU, Ranks()), plan, Ranks())
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    nn.init.normal_(net.fc.weight, generator=torch.Generator().manual_seed(0))
+    before["fc.weight"] = net.fc.weight.detach().clone()
+    batch = tiny_pictures().batch(np.arange(8))
+    images_BCHW = batch.images_BHWC.permute(0, 3, 1, 2).float() / 255
+    learner.step(learner.task.sliced(images_BCHW, truth_of("softmax", batch.ids, batch.offsets)), 0.01)  # type: ignore[attr-defined]
+    for name, value in net.named_parameters():
+        assert value.grad is not None
+        factor = 10 if name.startswith("fc.") else 1
+        torch.testing.assert_close(value, before[name] - 0.01 * factor * value.grad, msg=name)
 
 
 def test_sgd_is_fused() -> None:

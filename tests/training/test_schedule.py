@@ -21,6 +21,7 @@ FALLS: tuple[dict[str, Any], ...] = (
     {"decay": "cosine", "final_fraction": 0.25},
     {"decay": "halvings", "halvings": 3},
     {"decay": "steps", "milestones": (0.5, 0.75)},
+    {"decay": "poly"},
 )
 
 
@@ -93,6 +94,14 @@ def test_cosine_falls_from_one_to_its_end_through_the_middle(final: float) -> No
     assert rates[-1] == pytest.approx(final, abs=1e-12)
     assert all(before > after for before, after in pairwise(rates))
     assert drops(plan) == []
+
+
+def test_poly_falls_with_the_power_of_the_share_that_is_left() -> None:
+    """Chen et al. 2017 (DeepLab), section 4.1: (1 - step / steps) ** 0.9."""
+    plan = tiny_plan(images=1000, warmup_fraction=0.0, rate_per_256=32.0, decay="poly")
+    assert [learning_rate(plan, seen) for seen in (0, 250, 500)] == pytest.approx([1, 0.75**0.9, 0.5**0.9])
+    assert learning_rate(plan, 1000) == 0
+    assert not drops(plan)
 
 
 @given(st.integers(0, 400), st.sampled_from([1, 2, 3, 4, 6, 12]))

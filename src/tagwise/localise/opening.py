@@ -16,6 +16,8 @@ from tagwise.localise.pictures import Finder
 from tagwise.localise.readers import Form, RawSet, Reading, coco, instances, labelme, read_json, read_names, via, voc, yolo
 from tagwise.localise.readers.values import SUFFIXES
 
+FILES_TRIED = 20
+"""JSON files of a folder that are looked into for its form, the smallest first."""
 FORMS: tuple[Form, ...] = get_args(Form)
 _READERS: dict[str, Callable[[Path, Reading], dict[str, RawSet]]] = {
     "coco": coco.read,
@@ -149,9 +151,8 @@ def _of_json(path: Path) -> list[Form]:
 
 def _of_folder(path: Path) -> list[Form]:
     forms: list[Form] = []
-    for places in (path.glob("*.json"), coco.json_files(path)):
-        first = min(places, default=None, key=lambda file: file.stat().st_size) if not forms else None
-        forms += _of_json(first) if first is not None else []
+    smallest = sorted(coco.json_files(path), key=lambda file: file.stat().st_size)[:FILES_TRIED]
+    forms += next((found for file in smallest if (found := _of_json(file))), [])
     if any(path.glob("*.xml")) or any((path / "Annotations").glob("*.xml")):
         forms.append("voc")
     if yolo.has_labels(path):

@@ -213,7 +213,7 @@ def _mask_of(picture: AnnotatedPicture, number: int) -> Rle:
 def _boxes_of(masks_NHW: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Around masks that are not empty."""
     height, width = masks_NHW.shape[1:]
-    rows, columns = masks_NHW.any(2), masks_NHW.any(1)
+    rows, columns = masks_NHW.max(2), masks_NHW.max(1)
     left, top = columns.argmax(1), rows.argmax(1)
     right, bottom = width - columns[:, ::-1].argmax(1), height - rows[:, ::-1].argmax(1)
     return np.stack([left, top, right, bottom], 1).astype(np.float64)

@@ -70,8 +70,8 @@ def write_detections(path: Path, results: list[dict[str, Any]]) -> None:
 def _results(found: Detections, picture: AnnotatedPicture, categories: tuple[Category, ...]) -> list[dict[str, Any]]:
     _check(found, picture, categories)
     limits = (picture.width, picture.height) * 2
-    boxes_N4 = np.clip(np.asarray(found.boxes_N4, np.float64).reshape(-1, 4), 0, limits)
-    inside = (boxes_N4[:, 2:] > boxes_N4[:, :2]).all(axis=1)
+    boxes_N4: NDArray[np.float64] = np.asarray(found.boxes_N4, np.float64).reshape(-1, 4).clip(0, limits)
+    inside = np.all(boxes_N4[:, 2:] > boxes_N4[:, :2], axis=1)
     results = []
     for number in np.argsort(-found.scores_N, kind="stable").tolist():
         if not inside[number]:

@@ -131,14 +131,14 @@ class _Training:
             closing(job.task.batches(map(self._request, range(first, plan.steps)))) as batches,
         ):
             for step in range(first, plan.steps):
+                if self._at_rest:
+                    break
                 self._step(step, batches)
                 if ticker is not None:
                     ticker.advance(plan.batch)
                 if (step + 1) % max(1, plan.steps // LOG_LINES) == 0 or step + 1 == plan.steps:
                     self._log(step, ticker, board)
                 self._after(step, stopped)
-                if self._at_rest:
-                    break
         job.task.net.load_state_dict(self._result())
         job.task.net.eval()
         return job.ranks.total(self._exposures_V)
@@ -151,6 +151,7 @@ class _Training:
     def _result(self) -> dict[str, Tensor]:
         """The model's tensors: the last ones, or those that were best on held-out pictures."""
         run = self._job.run
+        self._job.ranks.wait()  # the first process may be writing the best one still
         if self._plan.model_of == "best" and run is not None and (best := kept_checkpoint(run.checkpoints, "best")):
             self._learner.restore(best)
         return self._learner.result()

@@ -14,6 +14,9 @@ from tagwise.localise.faults import Faults, Kind
 from tagwise.localise.readers import PARTS, Box, RawObject, RawPicture, RawSet, Reading, finite, read_json, size_of, whole
 
 
+KINDS = ("instances_", "person_keypoints_", "captions_", "stuff_", "panoptic_", "image_info_")
+"""How names of COCO's own files begin, all of which lie in one folder."""
+
 
 def read(path: Path, reading: Reading) -> dict[str, RawSet]:
     """One file, or those of a folder by part: ``train.json``, ``annotations/instances_val2017.json``.
@@ -31,17 +34,17 @@ def is_coco(plain: Any) -> bool:
     return isinstance(plain, Mapping) and all(isinstance(plain.get(name), list) for name in ("images", "categories"))
 
 
-def json_files(folder: Path) -> list[Path]:
-    """The JSON files that COCO's forms have in a folder."""
+def json_files(folder: Path, needs: frozenset[str] | None = None) -> list[Path]:
+    """JSON files where COCO's are in a folder; of COCO's own kinds that of objects, or of keypoints if these are needed."""
     places = [folder, folder / "annotations", *(folder / name for names in PARTS.values() for name in names)]
-    return [file for place in places for file in sorted(place.glob("*.json")) if file.is_file()]
+    files = [file for place in places for file in sorted(place.glob("*.json")) if file.is_file()]
+    wanted = "person_keypoints_" if needs and "keypoints" in needs else "instances_"
+    others = tuple(kind for kind in KINDS if kind != wanted)
+    return [file for file in files if not file.name.startswith(others)] or files
 
 
 def _files(folder: Path, needs: frozenset[str] | None) -> dict[str, Path]:
-    files = json_files(folder)
-    kinds = ("person_keypoints", "instances") if needs and "keypoints" in needs else ("instances", "person_keypoints")
-    for kind in kinds:  # COCO's own folder holds captions and more beside
-        files = [file for file in files if file.name.startswith(f"{kind}_")] or files
+    files = json_files(folder, needs)
     found: dict[str, Path] = {}
     for file in files:
         part = _part(file, folder) or ("train" if len(files) == 1 else None)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection
+
+from tagwise.base.errors import TagwiseError, UsageError
+from tagwise.localise.foreign import RELEASED, from_detectron2, from_torchvision
+from tagwise.localise.regions import build_detector
+from tagwise.nets.designs import find_design
+from tagwise.training.heads import Detector
+from tests.localise.detectron2_rcnn import RCNN
+from tests.localise.small_detectors import SIZING, VIEW, build, pictures, small
+
+RESNET50 = find_design("resnet50")
+FEW = {"proposals": (20, 20), "detections": 3}
+
+
+def _theirs(name: str, **settings: Any) -> Any:
+    """A detector of torchvision with random weights and statistics, that tells a few boxes."""
+    torch.manual_seed(0)
+    few = {"detections_per_img": 3} if name.startswith("retina") else {"box_detections_per_img": 3}
+    if not name.startswith("retina"):
+        few |= {"rpn_pre_nms_top_n_test": 20, "rpn_post_nms_top_n_test": 20}
+    net = getattr(detection, name)(weights=None, weights_backbone=None, min_size=96, max_size=128, **few, **settings)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+    if name.startswith("retina"):
+        nn.init.zeros_(net.head.classification_head.cls_logits.bias)
+    return net.eval()
+
+
+def _ours(name: str) -> Any:
+    row = RELEASED[name]
+    detector = dataclasses.replace(row.detector, **FEW, **({"proposals": (20, 1000)} if "retina" in name else {}))
+    return build_detector(
+        RESNET50, detector, row.num_classes, VIEW, SIZING, num_keypoints=row.num_keypoints
+    ).eval()
+
+
+def _assert_equal(theirs: Any, ours: Any) -> None:
+    images = pictures()[0]
+    with torch.no_grad():
+        for one, other in zip(theirs(images), ours(images), strict=True):
+            assert one.keys() == other.keys()
+            assert len(one["boxes"]) == 3
+            assert torch.equal(one["labels"], other["labels"])
+            for name, expected in one.items():
+                assert torch.allclose(expected.float(), other[name].float(), atol=1e-4), name
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_l3_l20_torchvisions_detectors_give_their_outputs_with_their_weights(name: str) -> None:
+    theirs, ours = _theirs(name), _ours(name)
+    ours.load_state_dict(from_torchvision(theirs.state_dict(), ours))
+    _assert_equal(theirs, ours)
+
+
+def _first_generation(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of torchvision's files of 2019, which it still reads: no counters, and flat convolutions."""
+    old = {}
+    for name, tensor in state.items():
+        name = re.sub(r"(_blocks\.\d)\.0\.", r"\1.", name)
+        name = re.sub(r"rpn\.head\.conv\.0\.0\.", "rpn.head.conv.", name)
+        name = re.sub(r"mask_head\.(\d)\.0\.", lambda m: f"mask_head.mask_fcn{int(m[1]) + 1}.", name)
+        name = re.sub(r"(_head\.conv)\.(\d)\.0\.", lambda m: f"{m[1]}.{2 * int(m[2])}.", name)
+        if not name.endswith("num_batches_tracked"):
+            old[name] = tensor
+    return old
+
+
+@pytest.mark.parametrize("name", ["maskrcnn_resnet50_fpn", "retinanet_resnet50_fpn"])
+def test_l20_files_of_the_first_generation_load_with_their_epsilon(name: str) -> None:
+    theirs, ours = _theirs(name), _ours(name)
+    old = _first_generation(theirs.state_dict())
+    assert old.keys() != theirs.state_dict().keys()
+    theirs.load_state_dict(old)  # torchvision takes them for the same
+    with torch.no_grad():
+        for module in theirs.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 0.0
+                module.running_var.mul_(1e-3)  # where an epsilon of 1e-5 would be seen
+    ours.load_state_dict(from_torchvision(_first_generation(theirs.state_dict()), ours, epsilon=RELEASED[name].epsilon))
+    _assert_equal(theirs, ours)
+
+
+def test_l20_the_files_are_those_that_torchvision_names() -> None:
+    names = {row.file for row in RELEASED.values()}
+    for name, row in RELEASED.items():
+        weights = detection.__dict__[f"{_camel(name)}_Weights"].COCO_V1
+        assert weights.url.rpartition("/")[2] == row.file
+        assert row.epsilon == (1e-5 if name.endswith("v2") else 0.0)
+    assert len(names) == len(RELEASED)
+
+
+def _camel(name: str) -> str:
+    words = {"fasterrcnn": "FasterRCNN", "maskrcnn": "MaskRCNN", "keypointrcnn": "KeypointRCNN"}
+    words |= {"retinanet": "RetinaNet", "resnet50": "ResNet50", "fpn": "FPN", "v2": "V2"}
+    return "_".join(words[word] for word in name.split("_"))
+
+
+def test_l20_every_tensor_that_does_not_fit_is_named() -> None:
+    net = build(small())
+    state = dict(_stageless(net.state_dict()))
+    del state["backbone.fpn.inner_blocks.0.0.weight"]
+    state |= {"ema.decay": torch.zeros(()), "roi_heads.mask_head.mask_fcn1.weight": torch.zeros(2)}
+    state["roi_heads.box_predictor.cls_score.weight"] = torch.zeros(91, 32)
+    with pytest.raises(TagwiseError) as caught:
+        from_torchvision(state, net)
+    assert "1 missing: backbone.fpn.inner_blocks.0.0.weight" in str(caught.value)
+    assert "2 left over: ema.decay, roi_heads.mask_head.mask_fcn1.weight" in str(caught.value)
+    assert "roi_heads.box_predictor.cls_score.weight ([91, 32], not [3, 32])" in str(caught.value)
+
+
+def _stageless(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {re.sub(r"(box_head|box_predictor)\.0\.", r"\1.", name): tensor for name, tensor in state.items()}
+
+
+RESNEST = find_design("resnest14")
+
+
+def _detectron2(detector: Detector) -> tuple[Any, RCNN, dict[str, Tensor]]:
+    """Ours, their heads, and their state with our net's tensors under their names."""
+    torch.manual_seed(0)
+    ours = build(detector, RESNEST).eval()
+    theirs = RCNN(
+        list(RESNEST.channels),
+        width=detector.channels,
+        out=detector.box_width,
+        classes=2,
+        convs=detector.box_convs,
+        masks=detector.mask_convs,
+        stages=3 if detector.cascaded else 1,
+        norm=detector.norm == "batch",
+    ).eval()
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+    body = {f"backbone.bottom_up.{_bottom_up(name)}": value for name, value in ours.backbone.body.state_dict().items()}
+    # The stem and the first stage are frozen there, in norms without counters.
+    body = {name: v for name, v in body.items() if not re.fullmatch(r".*(stem|res2).*num_batches_tracked", name)}
+    return ours, theirs, body | theirs.state_dict() | theirs.anchors(list(detector.anchor_sizes))
+
+
+def _bottom_up(name: str) -> str:
+    """The names of backbone/resnet.py: each convolution holds its norm."""
+    for pattern, new in (
+        (r"conv1\.(0|3|6)\.(\w+)", lambda m: f"stem.conv1_{int(m[1]) // 3 + 1}.{m[2]}"),
+        (r"conv1\.(1|4)\.(\w+)", lambda m: f"stem.conv1_{int(m[1]) // 3 + 1}.norm.{m[2]}"),
+        (r"bn1\.(\w+)", lambda m: f"stem.conv1_3.norm.{m[1]}"),
+        (r"layer(\d)\.(\d)\.downsample\.1\.(\w+)", lambda m: f"res{int(m[1]) + 1}.{m[2]}.shortcut.{m[3]}"),
+        (r"layer(\d)\.(\d)\.downsample\.2\.(\w+)", lambda m: f"res{int(m[1]) + 1}.{m[2]}.shortcut.norm.{m[3]}"),
+        (r"layer(\d)\.(\d)\.bn(\d)\.(\w+)", lambda m: f"res{int(m[1]) + 1}.{m[2]}.conv{m[3]}.norm.{m[4]}"),
+        (r"layer(\d)\.(.+)", lambda m: f"res{int(m[1]) + 1}.{m[2]}"),
+    ):
+        if match := re.fullmatch(pattern, name):
+            return new(match)
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "cascade-mask", "norm": "batch", "box_convs": 4, "mask_convs": 4},
+        {"kind": "mask", "mask_convs": 2},
+    ],
+)
+def test_l20_detectron2s_rcnns_give_their_outputs_with_their_weights(settings: dict[str, Any]) -> None:
+    detector = small(**settings, aligned=True, anchors_rounded=False)
+    ours, theirs, state = _detectron2(detector)
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    ours.load_state_dict(from_detectron2(state, ours, RESNEST, detector))
+    after = ours.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in after if ".body." in name and "batches" not in name)
+    with torch.no_grad():
+        levels = ours.backbone(torch.rand(1, 3, 64, 64))
+        stages = ours.backbone.body(torch.rand(1, 3, 64, 64))
+        _assert_close(ours.backbone.fpn(dict(enumerate(stages))).values(), theirs.backbone(stages))
+        for one, other in zip(*ours.rpn.head(list(levels.values())), strict=True):
+            assert one.shape[1] * 4 == other.shape[1]
+        mine = ours.rpn.head(list(levels.values()))
+        wanted = [theirs.proposal_generator.rpn_head(level) for level in levels.values()]
+        _assert_close([*mine[0], *mine[1]], [one[0] for one in wanted] + [one[1] for one in wanted])
+        pooled = torch.rand(5, 32, 7, 7)
+        for number, (head, predictor) in enumerate(theirs.boxes):
+            scores, deltas = predictor(head(pooled))
+            logits, moves = ours.roi_heads.box_predictor[number](ours.roi_heads.box_head[number](pooled))
+            _assert_close([logits], [scores[:, [2, 0, 1]]])
+            _assert_close([moves[:, -deltas.shape[1] :]], [deltas])
+        masks = theirs.roi_heads.mask_head(torch.rand(5, 32, 14, 14).clone())
+        assert masks.shape == (5, 2, 28, 28)
+        regions = torch.rand(5, 32, 14, 14)
+        _assert_close(
+            [ours.roi_heads.mask_predictor(ours.roi_heads.mask_head(regions))[:, 1:]],
+            [theirs.roi_heads.mask_head(regions)],
+        )
+
+
+def _assert_close(ours: Any, theirs: Any) -> None:
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_l20_what_detectron2_has_beside_is_named_and_other_anchors_and_pixels_are_refused() -> None:
+    detector = small(kind="mask", anchors_rounded=False)
+    ours, _, state = _detectron2(detector)
+    with pytest.raises(TagwiseError, match=r"2 left over: sem_seg_head.predictor.weight, roi_heads.mask_head.x"):
+        extra = {"sem_seg_head.predictor.weight": torch.zeros(1), "roi_heads.mask_head.x": torch.zeros(1)}
+        from_detectron2(state | extra, ours, RESNEST, detector)
+    with pytest.raises(TagwiseError, match="anchors in These weights are others at level 0"):
+        from_detectron2(state, build(small(kind="mask"), RESNEST), RESNEST, small(kind="mask"))
+    caffe = {"pixel_mean": torch.tensor([103.53, 116.28, 123.675]), "pixel_std": torch.ones(3)}
+    with pytest.raises(TagwiseError, match="blue first"):
+        from_detectron2(state | caffe, ours, RESNEST, detector)
+    authors = {"pixel_mean": torch.tensor([123.68, 116.779, 103.939]), "pixel_std": torch.tensor([58.4, 57.1, 57.4])}
+    assert from_detectron2(state | authors, ours, RESNEST, detector).keys() == ours.state_dict().keys()
+    with pytest.raises(UsageError, match="RetinaNets of detectron2"):
+        from_detectron2(state, ours, RESNEST, small(kind="retina"))
