@@ -79,6 +79,7 @@ def test_help_names_every_verb_on_stdout() -> None:
         "evaluate",
         "predict",
         "models",
+        "export",
         "report",
     )
     assert [verb for verb in verbs if verb not in done.stdout] == []

@@ -16,7 +16,7 @@ import tagwise
 
 VERBS = (
     *("quickstart", "gather", "labels", "check", "pretrain", "train"),
-    *("compare", "evaluate", "predict", "models", "report"),
+    *("compare", "evaluate", "predict", "models", "export", "report"),
 )
 MODELS = ("create_model", "list_models", "load")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tagwise.verbs.check import check as check
     from tagwise.verbs.compare import compare as compare
     from tagwise.verbs.evaluate import evaluate as evaluate
+    from tagwise.verbs.export import export as export
     from tagwise.verbs.gather import gather as gather
     from tagwise.verbs.labels import labels as labels
     from tagwise.verbs.models import models as models
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     *("quickstart", "gather", "labels", "check", "pretrain", "train"),
-    *("compare", "evaluate", "predict", "models", "report"),
+    *("compare", "evaluate", "predict", "models", "export", "report"),
 )
 """In the order in which people use them."""
 

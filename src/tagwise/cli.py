@@ -87,7 +87,7 @@ def build_app() -> App:
 
 
 def _command(verb: Callable[..., Any]) -> Callable[..., int]:
-    """The verb as a command: its first parameter is the thing, all others are flags; its result may have an exit code."""
+    """The verb as a command: its first parameter is the thing, all others are flags; a result may have an exit code."""
 
     def command(*things: Any, json: bool = False, **flags: Any) -> int:
         result = verb(*things, **flags)

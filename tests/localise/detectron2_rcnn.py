@@ -103,7 +103,16 @@ class RCNN(nn.Module):
     """All but the backbone's bottom-up net, whose state is given."""
 
     def __init__(
-        self, channels: list[int], *, width: int, out: int, classes: int, convs: int, masks: int, stages: int, norm: bool
+        self,
+        channels: list[int],
+        *,
+        width: int,
+        out: int,
+        classes: int,
+        convs: int,
+        masks: int,
+        stages: int,
+        norm: bool,
     ) -> None:
         super().__init__()
         self.backbone = FPN(channels, width, norm)

@@ -20,7 +20,7 @@ def picture(path: Path, width: int = 40, height: int = 30, *, orientation: int =
     path.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    Image.new("RGB", (width, height), (90, 120, 150)).save(path, **({"exif": exif} if orientation > 1 else {}))
+    Image.new("RGB", (width, height), (90, 120, 150)).save(path, exif=exif if orientation > 1 else b"")
     return path
 
 

@@ -23,6 +23,7 @@ def small(**settings: Any) -> Detector:
     defaults: dict[str, Any] = {
         "channels": 32,
         "anchor_sizes": (8, 16, 32, 64, 128),
+        "candidates": (40, 20),
         "proposals": (40, 20),
         "regions_sampled": 16,
         "box_width": 32,
@@ -63,6 +64,6 @@ def step(net: nn.Module) -> dict[str, float]:
     """One step of gradient descent on ``pictures``; the losses before it."""
     optimiser = torch.optim.SGD((value for value in net.parameters() if value.requires_grad), 0.01)
     losses = net.train()(*pictures())
-    torch.stack(list(losses.values())).sum().backward()
+    torch.autograd.backward(torch.stack(list(losses.values())).sum())
     optimiser.step()
     return {name: loss.item() for name, loss in losses.items()}

@@ -91,11 +91,12 @@ def test_l19_objects_count_as_large_as_they_are_shown() -> None:
 def test_l19_small_slim_objects_get_small_slim_anchors() -> None:
     random = np.random.default_rng(0)
     corners = random.integers(0, 200, (500, 2)).astype(float)
-    slim = [np.hstack([corners, corners + [[12, 96]]])]
+    slim = [np.hstack([corners, corners + np.array([12, 96])])]
     advice = advise_anchors(_annotations(slim, 256, 256), Detector(), SHOWN_AT_256, STRIDES)
     assert advice.share < 0.1
     assert advice.advised_share > 0.9
     assert advice.ratios == (8.0,)
+    assert all(type(value) is float for value in (*advice.sizes, *advice.ratios))  # they go into plans, and so to JSON
     assert advice.warning is not None
     assert "32 64 128 256 512" in advice.warning
 

@@ -62,14 +62,17 @@ def test_l4_a_stage_sees_the_boxes_of_the_one_before_cut_off_from_the_gradient()
 def test_l4_a_third_of_each_stages_gradient_reaches_the_maps(kind: str, share: float) -> None:
     torch.manual_seed(0)
     heads = build(small(kind=kind)).roi_heads
-    maps = {str(level): torch.rand(1, 32, 24 // 2**level, 24 // 2**level, requires_grad=True) for level in range(4)}
+    maps: Any = {
+        str(level): torch.rand(1, 32, 24 // 2**level, 24 // 2**level, requires_grad=True) for level in range(4)
+    }
     boxes = [torch.tensor([[5.0, 6.0, 50.0, 61.0], [30.0, 10.0, 90.0, 95.0]])]
     heads._predicted(0, maps, boxes)[0].sum().backward()
     scaled, weights = maps["0"].grad, heads.box_predictor[0].cls_score.weight.grad.clone()
     maps["0"].grad = None
     heads.zero_grad()
     heads.box_predictor[0](heads.box_head[0](heads.box_roi_pool(maps, boxes)))[0].sum().backward()
-    assert torch.allclose(scaled, share * maps["0"].grad, atol=1e-7)
+    whole = maps["0"].grad
+    assert torch.allclose(scaled, whole * share, atol=1e-7)
     assert torch.equal(weights, heads.box_predictor[0].cls_score.weight.grad)
 
 
@@ -148,14 +151,14 @@ def test_l4_one_stage_with_a_box_a_class_is_torchvisions_faster_rcnn() -> None:
     for net in (theirs, ours):
         torch.manual_seed(1)  # of the samples of anchors and regions
         losses.append(net.train()(*pictures()))
-        torch.stack(list(losses[-1].values())).sum().backward()
+        torch.autograd.backward(torch.stack(list(losses[-1].values())).sum())
     assert losses[0].keys() == losses[1].keys()
     for name, loss in losses[0].items():
         assert losses[1][name].item() == pytest.approx(loss.item(), rel=1e-5), name
-    gradients = [net.backbone.body.conv1.weight.grad for net in (theirs, ours)]
-    assert torch.allclose(*gradients, rtol=1e-3, atol=1e-5)
+    one, other = (net.backbone.body.conv1.weight.grad for net in (theirs, ours))
+    assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
     with torch.no_grad():
-        for one, other in zip(*(net.eval()(pictures()[0]) for net in (theirs, ours)), strict=True):
-            assert torch.allclose(one["boxes"], other["boxes"], atol=1e-4)
-            assert torch.equal(one["labels"], other["labels"])
-            assert torch.allclose(one["scores"], other["scores"], atol=1e-5)
+        for found, told in zip(*(net.eval()(pictures()[0]) for net in (theirs, ours)), strict=True):
+            assert torch.allclose(found["boxes"], told["boxes"], atol=1e-4)
+            assert torch.equal(found["labels"], told["labels"])
+            assert torch.allclose(found["scores"], told["scores"], atol=1e-5)

@@ -122,6 +122,19 @@ def test_pictures_are_found_in_images_beside_or_where_told(tmp_path: Path) -> No
         (tmp_path / place).unlink()
 
 
+def test_names_with_folders_are_different_pictures(tmp_path: Path) -> None:
+    images = [{"id": number, "file_name": f"{at}/a.png"} for number, at in enumerate("xy", 1)]
+    for at in "xy":
+        picture(tmp_path / "images" / at / "a.png")
+    found = opened(tmp_path, coco(images=images, annotations=[entry(image_id=2)]))
+    assert [(Path(one.place.path).parent.name, len(one.ids)) for one in found.pictures] == [("x", 0), ("y", 1)]
+
+
+def test_a_name_longer_than_any_files_is_a_missing_picture(tmp_path: Path) -> None:
+    images = [*coco()["images"], {"id": 2, "file_name": "x" * 5000}]
+    assert "picture missing" in kinds(opened(tmp_path, coco(images=images)))
+
+
 def test_names_of_strangers_steer_no_terminal(tmp_path: Path) -> None:
     found = opened(tmp_path, coco(images=[*coco()["images"], {"id": 2, "file_name": "\x1b[31m\u202eb\0.png"}]))
     text = "".join(problem.file + problem.annotation + problem.detail for problem in found.problems)
@@ -159,8 +172,18 @@ def test_l10_exif_that_leaves_it_open_is_asked(tmp_path: Path) -> None:
     path = turned(tmp_path, 3, (40, 30))
     with pytest.raises(DataRefused, match=r"turned by EXIF, .*give --exif turned, or --exif raw"):
         open_annotations(path)
-    boxes = [open_annotations(path, exif=exif)["train"].pictures[0].boxes_N4.tolist() for exif in ("turned", "raw")]  # type: ignore[arg-type]
+    boxes = [open_annotations(path, exif=exif)["train"].pictures[0].boxes_N4.tolist() for exif in ("turned", "raw")]
     assert boxes == [[[0, 0, 4, 8]], [[36, 22, 40, 30]]]
+
+
+def test_l10_shares_of_a_turned_picture_are_a_question_and_turn_with_it(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.jpg", orientation=6)
+    (tmp_path / "a.txt").write_text("0 0.05 0.1 0.1 0.2\n")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    with pytest.raises(DataRefused, match="give --exif"):
+        open_annotations(tmp_path)
+    boxes = [open_annotations(tmp_path, exif=exif)["train"].pictures[0].boxes_N4 for exif in ("turned", "raw")]
+    assert np.allclose(boxes, [[[0, 0, 3, 8]], [[24, 0, 30, 4]]])
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
@@ -196,7 +219,7 @@ def test_classes_by_name_and_their_mistakes(tmp_path: Path) -> None:
     names.write_text("dog\ncat\n")
     found = opened(tmp_path, coco(), classes=names)
     assert [(one.id, one.name) for one in found.categories] == [(7, "dog"), (3, "cat")]
-    with pytest.raises(DataRefused, match="which --classes lacks .*nearest is dogs"):
+    with pytest.raises(DataRefused, match=r"which --classes lacks .*nearest is dogs"):
         opened(tmp_path, coco(), classes=("dogs", "cat"))
     with pytest.raises(UsageError, match="cat twice"):
         opened(tmp_path, coco(), classes=("cat", "cat"))

@@ -48,7 +48,9 @@ def test_four_bit_values_are_not_stretched(tmp_path: Path) -> None:
     """Pillow multiplies them by 17."""
     rows = b"".join(b"\0" + bytes([0x01, 0x22]) for _ in range(2))
     chunks = ((b"IHDR", struct.pack(">IIBBBBB", 4, 2, 4, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    content = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
+    content = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     picture(tmp_path / "images" / "a.jpg", 4, 2)
@@ -110,6 +112,12 @@ def test_coloured_maps_need_a_table(tmp_path: Path) -> None:
     found = open_maps(path, colours=table)["train"]
     assert found.classes == ("ground", "sky", "tall tree")
     assert np.array_equal(found.pictures[0].read_map(), VALUES)
+    ordered = open_maps(path, colours=table, classes=("tall tree", "sky", "ground"))["train"]
+    assert np.array_equal(ordered.pictures[0].read_map(), np.select([VALUES < 3], [2 - VALUES], 255))
+    with pytest.raises(DataRefused, match="differ, in 'sky'"):
+        open_maps(path, colours=table, classes=("tall tree", "ground"))
+    with pytest.raises(UsageError, match="leave --colours away"):
+        open_maps(mapped(tmp_path / "grey"), colours=table)
     table.write_text("10 20 300 ground\n")
     with pytest.raises(DataRefused, match="line 1"):
         open_maps(path, colours=table)
@@ -175,6 +183,8 @@ def test_maps_drawn_from_masks_have_smaller_objects_on_top_and_crowds_below(tmp_
     labels = found.pictures[0].read_map()
     assert found.classes == ("background", "cat", "dog")
     assert (labels[0, 0], labels[5, 5], labels[7, 7], labels[13, 13], labels[17, 17]) == (0, 2, 1, 2, 255)
+    alone = maps_of(opened(tmp_path, coco(annotations=[entries[0], entry(iscrowd=1)]))).pictures[0].read_map()
+    assert (alone[7, 7], alone[17, 13], alone[18, 13]) == (1, 255, 0), "a crowd may have a box alone"
     with pytest.raises(DataRefused, match="annotation 5: it has a box alone"):
         maps_of(opened(tmp_path, coco()))
 
@@ -186,7 +196,12 @@ def test_a_palette_png_holds_the_labels(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(image), VALUES)
         palette = image.getpalette()
     assert palette is not None
-    assert [palette[3 * label : 3 * label + 3] for label in (0, 1, 2, 255)] == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [224, 224, 192]]
+    assert [palette[3 * label : 3 * label + 3] for label in (0, 1, 2, 255)] == [
+        [0, 0, 0],
+        [128, 0, 0],
+        [0, 128, 0],
+        [224, 224, 192],
+    ]
 
 
 def test_no_map_is_said(tmp_path: Path) -> None:
@@ -195,5 +210,5 @@ def test_no_map_is_said(tmp_path: Path) -> None:
         open_maps(tmp_path)
     path = mapped(tmp_path)
     (path / "a.png").write_bytes(io.BytesIO(b"broken").read())
-    with pytest.raises(DataRefused, match="No map of .* has a picture"):
+    with pytest.raises(DataRefused, match=r"No map of .* has a picture"):
         open_maps(path)

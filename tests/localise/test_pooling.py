@@ -37,7 +37,9 @@ def test_l6_on_a_ramp_pooled_values_are_the_ramp_at_the_bins_centres(aligned: bo
 
 def test_unaligned_it_is_torchvisions_pooling() -> None:
     torch.manual_seed(0)
-    maps = OrderedDict((str(level), torch.rand(2, 3, 256 // stride, 320 // stride)) for level, stride in enumerate(STRIDES))
+    maps = OrderedDict(
+        (str(level), torch.rand(2, 3, 256 // stride, 320 // stride)) for level, stride in enumerate(STRIDES)
+    )
     maps["pool"] = torch.rand(2, 3, 4, 5)
     boxes = [torch.rand(count, 4) * 120 for count in (40, 0)]
     for some in boxes:

@@ -38,7 +38,10 @@ def objects(annotations: Annotations) -> dict[str, list[tuple[str, list[float]]]
     """Class and box of each object by its picture, from the left."""
     return {
         one.name: sorted(
-            ((annotations.categories[kind].name, box) for kind, box in zip(one.categories_N, one.boxes_N4.tolist(), strict=True)),
+            (
+                (annotations.categories[kind].name, box)
+                for kind, box in zip(one.categories_N, one.boxes_N4.tolist(), strict=True)
+            ),
             key=lambda found: found[1],
         )
         for one in annotations.pictures
@@ -82,8 +85,8 @@ def test_l9_written_as_coco_ids_classes_and_boxes_stay(formats: Path, name: str,
     again = open_annotations(tmp_path / "train.json", images=formats / "images")["train"]
     assert objects(again) == objects(first)
     written = json.loads((tmp_path / "train.json").read_text())
-    boxes = [sorted(one["bbox"] for one in plain["annotations"]) for plain in (truth, written)]
-    assert np.abs(np.subtract(*boxes)).max() <= most
+    was, now = (np.array(sorted(one["bbox"] for one in plain["annotations"])) for plain in (truth, written))
+    assert np.abs(was - now).max() <= most
     if name == "coco":
         for key in ("id", "category_id", "image_id", "area", "iscrowd"):
             assert [one[key] for one in written["annotations"]] == [one[key] for one in truth["annotations"]]
@@ -94,7 +97,10 @@ def test_l9_written_as_coco_ids_classes_and_boxes_stay(formats: Path, name: str,
 def test_l9_published_splits_and_counts_of_the_real_sets(real_data: Path) -> None:
     locate = real_data / "locate"
     counted = {
-        name: {part: (len(found), sum(len(one.ids) for one in found.pictures)) for part, found in open_annotations(locate / name).items()}
+        name: {
+            part: (len(found), sum(len(one.ids) for one in found.pictures))
+            for part, found in open_annotations(locate / name).items()
+        }
         for name in ("cells", "shapes", "shapes/labelme", "nuclei")
     }
     shapes = {"train": (150, 342), "validation": (50, 109)}
@@ -130,7 +136,11 @@ def test_coco_several_polygons_crowds_and_both_run_lengths(tmp_path: Path) -> No
 def test_coco_keypoints_keep_their_visibility_and_know_their_mirror(tmp_path: Path) -> None:
     person = {"id": 1, "name": "person", "keypoints": ["nose", "left_eye", "right_eye"]}
     points = [5, 6, 2, 7, 8, 1, 0, 0, 0]
-    entries = [entry(category_id=1, keypoints=points), entry(id=6, category_id=1), entry(id=7, category_id=1, keypoints=[1])]
+    entries = [
+        entry(category_id=1, keypoints=points),
+        entry(id=6, category_id=1),
+        entry(id=7, category_id=1, keypoints=[1]),
+    ]
     found = opened(tmp_path, coco(categories=[person], annotations=entries))
     assert found.categories[0].mirrored == (0, 2, 1)
     assert found.pictures[0].keypoints_NK3 is not None
@@ -149,7 +159,9 @@ def test_coco_parts_share_classes_by_name_and_keep_the_ids_of_their_files(tmp_pa
     ]
     assert parts["validation"].pictures[0].categories_N.tolist() == [1]
     write(tmp_path, coco(categories=[{"id": 1, "name": "dogs"}]), "instances_val2017.json")
-    with pytest.raises(DataRefused, match=r"validation part .* has the class 'dogs', which train lacks .*nearest is dog"):
+    with pytest.raises(
+        DataRefused, match=r"validation part .* has the class 'dogs', which train lacks .*nearest is dog"
+    ):
         open_annotations(tmp_path)
 
 
@@ -302,7 +314,12 @@ def test_labelme_shapes_of_every_kind(tmp_path: Path) -> None:
         {"label": "cat", "points": [[1, 1], [5, 1], [5, 5]]},
         {"label": "cat", "points": [[8, 9], [2, 3]], "shape_type": "rectangle"},
         {"label": "cat", "points": [[20, 15], [25, 15]], "shape_type": "circle"},
-        {"label": "cat", "points": [[30, 4], [31, 5]], "shape_type": "mask", "mask": base64.b64encode(small.getvalue()).decode()},
+        {
+            "label": "cat",
+            "points": [[30, 4], [31, 5]],
+            "shape_type": "mask",
+            "mask": base64.b64encode(small.getvalue()).decode(),
+        },
         {"label": "cat", "points": [[1, 1], [5, 1]], "shape_type": "line"},
         {"label": "cat", "points": [[1, 1]], "shape_type": "point"},
         {"label": "Background", "points": [[0, 0], [9, 0], [9, 9]]},
@@ -326,7 +343,10 @@ def test_via_regions_may_be_a_list_or_numbered_and_classes_boxes_to_tick(tmp_pat
     rect = {"name": "rect", "x": 2, "y": 3, "width": 5, "height": 6}
     regions = [
         {"shape_attributes": rect, "region_attributes": {"class": "cat"}},
-        {"shape_attributes": {"name": "circle", "cx": 20, "cy": 15, "r": 4}, "region_attributes": {"class": {"dog": True}}},
+        {
+            "shape_attributes": {"name": "circle", "cx": 20, "cy": 15, "r": 4},
+            "region_attributes": {"class": {"dog": True}},
+        },
         {"shape_attributes": {"name": "point", "cx": 1, "cy": 1}, "region_attributes": {"class": "cat"}},
     ]
     for given in (regions, {str(place): region for place, region in enumerate(regions)}):

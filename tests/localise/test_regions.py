@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from tagwise.base.errors import UsageError
 from tagwise.base.views import View
@@ -61,10 +63,24 @@ def test_pictures_without_any_object_train() -> None:
     for kind in DETECTORS:
         net = build(small(kind=kind, norm="synchronised", box_convs=1))
         losses = net.train()([images[1]] * 2, [targets[1]] * 2)
-        torch.stack(list(losses.values())).sum().backward()
+        torch.autograd.backward(torch.stack(list(losses.values())).sum())
         assert all(loss.isfinite() for loss in losses.values())
         assert all(value.isfinite().all() for value in net.state_dict().values())
         assert all(value.grad is not None for value in net.parameters())
+
+
+def test_norms_over_processes_that_see_no_region_keep_their_statistics(tmp_path: Path) -> None:
+    norm = SynchronisedNorm(3).train()
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    distributed.init_process_group("gloo", init_method=(tmp_path / "meeting").as_uri(), rank=0, world_size=1)
+    try:
+        normed = norm(torch.zeros(0, 3, 7, 7, requires_grad=True))
+        torch.autograd.backward(normed.sum())
+    finally:
+        distributed.destroy_process_group()
+    assert normed.shape == (0, 3, 7, 7)
+    assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
+    assert all(value.grad is not None and not value.grad.any() for value in norm.parameters())
 
 
 @pytest.mark.parametrize(
@@ -119,10 +135,11 @@ def test_l5_two_layers_or_four_convolutions_and_one_layer(convs: int, layers: in
 
 def test_the_plans_numbers_arrive() -> None:
     detector = small(kind="mask", rpn_convs=2, anchors_sampled=32, overlap=0.4, score_threshold=0.2, aligned=True)
+    detector = replace(detector, candidates=(50, 30), proposals=(40, 20))
     net = build(detector)
     assert len(net.rpn.head.conv) == 2
     assert net.rpn.fg_bg_sampler.batch_size_per_image == 32
-    assert (net.rpn.pre_nms_top_n(), net.rpn.eval().post_nms_top_n()) == (40, 20)
+    assert (net.rpn.pre_nms_top_n(), net.rpn.eval().post_nms_top_n()) == (50, 20)
     assert net.roi_heads.fg_bg_sampler.batch_size_per_image == 16
     heads = net.roi_heads
     assert (heads.score_thresh, heads.nms_thresh, heads.detections_per_img) == (0.2, 0.4, 5)
@@ -132,7 +149,11 @@ def test_the_plans_numbers_arrive() -> None:
 
 def test_pictures_are_resized_in_use_alone() -> None:
     net = build_detector(
-        SMALL, small(), 2, View(resolution=64, resize=64, mean=(0.1, 0.2, 0.3)), Sizing(test_shorter=64, test_longest=80)
+        SMALL,
+        small(),
+        2,
+        View(resolution=64, resize=64, mean=(0.1, 0.2, 0.3)),
+        Sizing(test_shorter=64, test_longest=80),
     )
     image_CHW = torch.full((3, 48, 100), 0.5)
     sizes = {}

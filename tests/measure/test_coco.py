@@ -51,7 +51,6 @@ def test_l11_overlap_of_boxes(case: dict[str, Any], library: LibraryName) -> Non
     assert overlap[0][0] == pytest.approx(case["iou"], abs=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation")  # pycocotools' own, with numpy 2
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_l11_run_lengths_go_down_the_columns_and_begin_with_zeros(library: LibraryName) -> None:
     need(library)

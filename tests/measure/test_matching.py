@@ -55,6 +55,14 @@ def test_a_mask_of_another_size_than_its_picture_is_refused() -> None:
         evaluate(case["gt"], case["detections"], "segm")
 
 
+@pytest.mark.parametrize("mask", [[[10, 10, 20, 10, 20, 20]], {"size": [200, 200], "counts": [0, 40000]}])
+def test_a_detection_has_its_mask_as_compressed_run_lengths(mask: Any) -> None:
+    case = copy.deepcopy(next(case for case in goldens()["detection_cases"] if case["name"] == "mask_shift"))
+    case["detections"][0]["segmentation"] = mask
+    with pytest.raises(DataRefused, match="Detection 0 has no compressed run lengths"):
+        evaluate(case["gt"], case["detections"], "segm")
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="the nearest is bbox"):
         evaluate(a_truth(), [], "box")  # type: ignore[arg-type]

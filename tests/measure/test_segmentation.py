@@ -16,8 +16,8 @@ from tagwise.measure.segmentation import Convention, pixel_confusion, scores_per
 from tests.references.coco import goldens
 
 
-def maps(case: dict[str, Any], *names: str) -> list[Any]:
-    return [np.asarray(case[name], np.uint8) for name in names]
+def maps(case: dict[str, Any], truth: str, predicted: str) -> tuple[Any, Any]:
+    return np.asarray(case[truth], np.uint8), np.asarray(case[predicted], np.uint8)
 
 
 GOLDEN = goldens()["semantic"]

@@ -57,6 +57,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
         "evaluate": (folder / "target", "--model", folder / "runs" / "b", "--device", "cpu"),
         "predict": (folder / "new", "--model", run, "--device", "cpu"),
         "models": ("wsl",),
+        "export": (run, "--to", "onnx", "-o", folder / "tagger.onnx"),
         "report": (run, folder / "runs" / "b", folder / "comparison", "-o", folder / "report.html"),
     }
     steps = {}

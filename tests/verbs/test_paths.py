@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
+from PIL import Image
 
 import tagwise
 from tagwise.base.errors import UsageError
@@ -66,6 +67,12 @@ def calls(road: Road, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cal
     }
     tagwise.labels(corpus, f"{at / 'base.json'}", **nouns)
     spaces = {"extend": f"{at / 'base.json'}", "compare": space, "spill": f"{at}", **nouns}
+    maps = at / "maps"
+    maps.mkdir()
+    Image.new("RGB", (20, 20)).save(maps / "a.png")
+    Image.new("RGB", (20, 20)).save(at / "a.jpg")
+    (maps / "colours.txt").write_text("0 0 0 ground\n")
+    (at / "kinds.txt").write_text("ground\n")
     given: dict[str, dict[str, Any]] = {
         "quickstart": {"out": f"{road.folder}"},
         "gather": {
@@ -75,6 +82,12 @@ def calls(road: Road, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cal
             **lists,
         },
         "labels": {"corpus": corpus, "out": f"{at / 'space.json'}", "aliases": aliases, "deny": deny, **spaces},
+        "check": {
+            "path": f"{maps}",
+            "pictures": f"{at}",
+            "colours": f"{maps / 'colours.txt'}",
+            "classes": f"{at / 'kinds.txt'}",
+        },
         "pretrain": {"corpus": corpus, "labels": space, "out": f"{at / 'p'}", "tag_weights": weights, **plan},
         "train": {**target, "out": f"{at / 't'}", **plan},
         "compare": {**target, "model": [run], "out": f"{at / 'c'}", "by": ["knn"], "epochs": 1, "device": "cpu"},

@@ -197,7 +197,7 @@ def _ratios(boxes_N4: NDArray[np.float64]) -> tuple[float, ...]:
     """Height to width of a slim, a middle and a wide object, to a tenth."""
     widths, heights = (boxes_N4[:, 2:] - boxes_N4[:, :2]).T
     logs = np.quantile(np.log2(heights / widths), (0.1, 0.5, 0.9))
-    return tuple(dict.fromkeys(max(0.1, round(2.0**log, 1)) for log in logs))
+    return tuple(dict.fromkeys(max(0.1, round(2.0 ** float(log), 1)) for log in logs))
 
 
 def _warning(

@@ -140,7 +140,7 @@ def _picture(place: Place, frame: _Frame, places: Mapping[str, int]) -> Annotate
     )
 
 
-class _Dropped(Exception):  # noqa: N818 - it says what happened
+class _Dropped(Exception):
     def __init__(self, kind: Kind, detail: str) -> None:
         super().__init__(detail)
         self.kind, self.detail = kind, detail
@@ -148,19 +148,24 @@ class _Dropped(Exception):  # noqa: N818 - it says what happened
 
 def _object(raw: RawObject, frame: _Frame, places: Mapping[str, int], count: int) -> _Object | None:
     try:
-        if raw.category not in places:
-            raise _Dropped(Kind.UNKNOWN_CLASS, f"{raw.category!r} is none of {', '.join(list(places)[:8])}")
+        category = _category(raw, places)
         mask = _mask(raw, frame)
         box = _checked_box(raw, mask, frame)
         area = raw.area
         if area is None:
             area = rasters.area(mask) if mask is not None else (box[2] - box[0]) * (box[3] - box[1])
-        points = _keypoints(raw, frame, places[raw.category], count)
+        points = _keypoints(raw, frame, category, count)
         kept = mask if frame.wants("masks") else None
-        return _Object(raw=raw, category=places[raw.category], box=box, area=area, mask=kept, keypoints=points)
+        return _Object(raw=raw, category=category, box=box, area=area, mask=kept, keypoints=points)
     except _Dropped as dropped:
         frame.faults.add(dropped.kind, frame.raw.file, raw.id, dropped.detail)
         return None
+
+
+def _category(raw: RawObject, places: Mapping[str, int]) -> int:
+    if raw.category not in places:
+        raise _Dropped(Kind.UNKNOWN_CLASS, f"{raw.category!r} is none of {', '.join(list(places)[:8])}")
+    return places[raw.category]
 
 
 def _mask(raw: RawObject, frame: _Frame) -> Rle | None:
@@ -222,7 +227,8 @@ def _spanned(raw: RawObject, mask: Rle | None, frame: _Frame) -> Box:
     """The file's box; else what the polygons span, with their fractions; else the mask."""
     if raw.box is not None:
         return frame.box(raw.box)
-    assert mask is not None and raw.shape is not None, "an object has a box or a shape"
+    assert mask is not None, "an object has a box or a shape"
+    assert raw.shape is not None, "what was drawn had a shape"
     if isinstance(raw.shape, Mapping):
         return rasters.bounds(mask)
     points = np.array([number for polygon in raw.shape for number in _moved(polygon, frame)]).reshape(-1, 2)
@@ -246,5 +252,3 @@ def _keypoints(raw: RawObject, frame: _Frame, category: int, count: int) -> NDAr
         points[place, :2] = frame.point(points[place, 0], points[place, 1])
     points[points[:, 2] <= 0] = 0
     return points
-
-

@@ -22,6 +22,8 @@ PARTS = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
 """What the numbers of each kind are called by."""
 TRUE_BOX_ACCURACY = "class accuracy in true boxes"
 """Of a linear classifier on the features of the true boxes: what, with where given."""
+MEAN_IOU, PIXEL_ACCURACY = "mean IoU", "pixel accuracy"
+"""What the numbers of a segmenter are called by."""
 
 Direction = Literal["up", "down", "unchanged"]
 
@@ -197,6 +199,8 @@ def _ratio(changes: Mapping[str, Change], part: str) -> float | None:
 def _verdict(changes: Mapping[str, Change], names: tuple[str, str], seeds: int) -> str:
     if seeds < LEAST_SEEDS:
         return f"No verdict: {seeds} seed{'s' if seeds > 1 else ''} of {LEAST_SEEDS} that it takes at least."
+    if MEAN_IOU in changes:
+        return _pixel_verdict(changes[MEAN_IOU], names)
     part = next((part for part in PARTS.values() if {f"{part} AP50", f"class-agnostic {part} AP"} <= {*changes}), None)
     if part is None:
         return "No verdict: AP50 and class-agnostic AP are not both known of all runs."
@@ -208,6 +212,13 @@ def _verdict(changes: Mapping[str, Change], names: tuple[str, str], seeds: int) 
         f"{names[1]} against {names[0]}: classification {what.direction} ({_said(what)}), "
         f"localisation {where.direction} ({_said(where)})."
     )
+
+
+def _pixel_verdict(change: Change, names: tuple[str, str]) -> str:
+    """Of a segmenter, in which what and where are one."""
+    if change.direction == "unchanged":
+        return f"No verdict: the intervals of {names[0]} and {names[1]} overlap, of {change.name}."
+    return f"{names[1]} against {names[0]}: segmentation {change.direction} ({_said(change)})."
 
 
 def _said(change: Change) -> str:

@@ -147,6 +147,15 @@ def _all_detections(
             told(1)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PixelResult:
+    """How well a segmenter's classes fit label maps."""
+
+    scores: SegmentationScores
+    confusion_CC: NDArray[np.int64]
+    """Pixels by true class (row) and told class (column), of all pictures."""
+
+
 def evaluate_pixels(
     net: nn.Module,
     maps: LabelMaps,
@@ -156,23 +165,35 @@ def evaluate_pixels(
     device: torch.device,
     *,
     convention: Convention = "truth_or_prediction",
+    each: Callable[[int, Picture], None] | None = None,
     told: Told | None = None,
-) -> tuple[SegmentationScores, tuple[Picture, ...]]:
-    """Scores of a segmenter over the pixels of all pictures, and the label map of each.
+) -> PixelResult:
+    """Scores of a segmenter over the pixels of all pictures.
+
+    Args:
+        net: Of ``build_segmenter``.
+        maps: What is true.
+        view: How pictures' values are normalised.
+        sizing: The size that pictures are seen at.
+        windows: How they are looked at.
+        device: Where.
+        convention: Over which classes the IoU is averaged.
+        each: Given the place of each picture and the classes told of its pixels, uint8 [H, W].
+        told: Told how many pictures are done.
 
     Raises:
         DataRefused: A picture or map cannot be read.
     """
     net.to(device).eval()
     confusion_CC = np.zeros((len(maps.classes), len(maps.classes)), np.int64)
-    predicted: list[Picture] = []
-    for picture in maps.pictures:
+    for row, picture in enumerate(maps.pictures):
         labels_HW = segment(net, decode(picture.place).pixels_HWC, view, sizing, windows, device)
         confusion_CC += pixel_confusion(picture.read_map(), labels_HW, len(maps.classes))
-        predicted.append(labels_HW)
+        if each is not None:
+            each(row, labels_HW)
         if told is not None:
             told(1)
-    return segmentation_scores(confusion_CC, convention=convention), tuple(predicted)
+    return PixelResult(scores=segmentation_scores(confusion_CC, convention=convention), confusion_CC=confusion_CC)
 
 
 def shown_to_norms(net: nn.Module) -> Callable[[Any], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tagwise.base.errors import DataRefused
-from tagwise.base.progress import progress
-from tagwise.corpus.pool import map_in_order
+from tagwise.base.errors import DataRefused, UsageError
 from tagwise.localise import rasters
 from tagwise.localise.annotations import IGNORE, AnnotatedPicture, Annotations, LabelMaps, MappedPicture
 from tagwise.localise.faults import Faults, Kind, refuse
 from tagwise.localise.opening import class_list, licence_beside
-from tagwise.localise.pictures import Finder, Header, header_of, settle_frame
+from tagwise.localise.pairing import Look, Pair, look_at_all, pair_beside, pair_listed
+from tagwise.localise.pictures import Header, header_of, settle_frame
+from tagwise.localise.readers import PARTS
 from tagwise.localise.readers.maps import (
     MOST_CLASSES,
-    PICTURE_FOLDERS,
     Legend,
     Meaning,
     colour_legend,
     find_colours,
-    key_of,
     map_files,
     value_legend,
 )
 from tagwise.localise.readers.values import read_values
-from tagwise.pixels.decode import SUFFIXES, UPRIGHT
+from tagwise.pixels.decode import UPRIGHT
 from tagwise.pixels.place import PictureRefused, Place
 
 MAX_IMPOSTORS_FRACTION = 0.05
@@ -96,16 +95,18 @@ def read_map_parts(
 ) -> dict[str, LabelMaps]:
     """As ``open_maps``, and nothing that can be listed as a problem is refused."""
     folder, files = map_files(path)
-    pairing = _listed(files, listing) if listing is not None else _beside(folder, files, images)
+    pairing = pair_listed(files, listing) if listing is not None else pair_beside(folder, files, images)
     if listing is not None and meaning.classes is None:
         ids = {category.id: category.name for part in listing.values() for category in part.categories}
         meaning = Meaning(**{**vars(meaning), "category_ids": ids})
-    looks = {part: _look(pairs) for part, pairs in pairing.items()}
+    looks = {part: look_at_all(pairs) for part, pairs in pairing.items()}
     every = [look for part in looks.values() for look in part]
     legend, asks = _legend(path, folder, every, meaning, colours)
     licence = licence_beside(folder)
     return {
-        part: _part(path, _Part(pairing[part], looks[part]), legend, asks, exif, licence) for part in pairing
+        part: _part(path, _Part(pairing[part], looks[part]), legend, asks, exif, licence)
+        for part in PARTS
+        if part in pairing
     }
 
 
@@ -118,9 +119,11 @@ def maps_of(annotations: Annotations) -> LabelMaps:
         DataRefused: An object has a box alone, or there are too many classes for a map.
     """
     for picture in annotations.pictures:
-        bare = next((number for number, mask in zip(picture.ids, picture.masks, strict=True) if mask is None), None)
-        if bare is not None:
-            raise DataRefused(f"{picture.name}, annotation {bare}: it has a box alone; maps are drawn from masks.")
+        bare = [place for place, mask in enumerate(picture.masks) if mask is None and not picture.crowd_N[place]]
+        if bare:
+            raise DataRefused(
+                f"{picture.name}, annotation {picture.ids[bare[0]]}: it has a box alone; maps are drawn from masks."
+            )
     if len(annotations.categories) > MOST_CLASSES - 1:
         raise DataRefused(f"{annotations.name} has {len(annotations.categories)} classes; maps hold {MOST_CLASSES}.")
     return LabelMaps(
@@ -147,104 +150,33 @@ def _drawn(picture: AnnotatedPicture) -> NDArray[np.uint8]:
     sizes = [0 if mask is None else rasters.area(mask) for mask in picture.masks]
     largest_first = sorted(range(len(sizes)), key=lambda place: (not picture.crowd_N[place], -sizes[place]))
     for place in largest_first:
+        label = IGNORE if picture.crowd_N[place] else picture.categories_N[place] + 1
         mask = picture.masks[place]
-        assert mask is not None, "objects without a mask were refused"
-        labels_HW[rasters.decode(mask)] = IGNORE if picture.crowd_N[place] else picture.categories_N[place] + 1
+        if mask is None:  # of a crowd alone
+            left, top, right, bottom = picture.boxes_N4[place]
+            labels_HW[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)] = label
+        else:
+            labels_HW[rasters.decode(mask)] = label
     return labels_HW
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """A map and its picture, either of which may be missing."""
-
-    name: str
-    map: Path | None
-    picture: Path | None
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What a map's file holds."""
-
-    counts: Mapping[int, int]
-    size: tuple[int, int]
-    """Width and height."""
-    mode: str
-    refusal: str = ""
-
-
-@dataclass(frozen=True)
 class _Part:
-    pairs: list[_Pair]
-    looks: list[_Look]
+    pairs: list[Pair]
+    looks: list[Look]
 
 
-def _beside(folder: Path, files: dict[str, list[Path]], images: Path | None) -> dict[str, list[_Pair]]:
-    """Pictures below the known folders, at the same place in the tree, else with the only same stem."""
-    places = [images] if images else [at / name for at in (folder, folder.parent) for name in PICTURE_FOLDERS]
-    root = next((place for place in places if place.is_dir()), None)
-    finder = Finder(folder, images)
-    by_key: dict[str, list[Path]] = {}
-    for picture in sorted(root.rglob("*")) if root else ():
-        if picture.suffix.lower() in SUFFIXES:
-            by_key.setdefault(key_of(picture), []).append(picture)
-
-    def pair(file: Path) -> _Pair:
-        there = by_key.get(key_of(file), [])
-        inside = file.relative_to(folder).parent
-        near = [picture for picture in there if root and picture.relative_to(root).parent == inside] or there
-        other = finder.find(f"{key_of(file)}.jpg") if not near else None
-        return _Pair(file.name, file, near[0] if len(near) == 1 else None if other == file else other)
-
-    return {part: [pair(file) for file in group] for part, group in files.items()}
-
-
-def _listed(files: dict[str, list[Path]], listing: Mapping[str, Annotations]) -> dict[str, list[_Pair]]:
-    by_key: dict[str, list[Path]] = {}
-    for file in (file for group in files.values() for file in group):
-        by_key.setdefault(key_of(file), []).append(file)
-    return {
-        part: [
-            _Pair(picture.name, there[0] if len(there) == 1 else None, Path(picture.place.path))
-            for picture in annotations.pictures
-            for there in [by_key.get(key_of(Path(picture.name)), [])]
-        ]
-        for part, annotations in listing.items()
-    }
-
-
-def _look(pairs: list[_Pair]) -> list[_Look]:
-    looks = []
-    with progress("looking at the maps' values", len(pairs), "maps") as ticker:
-        for look in map_in_order(lambda pair: _look_at(pair.map), pairs):
-            looks.append(look)
-            ticker.advance()
-    return looks
-
-
-def _look_at(path: Path | None) -> _Look:
-    if path is None:
-        return _Look({}, (0, 0), "")
-    try:
-        found = read_values(path)
-    except PictureRefused as refusal:
-        return _Look({}, (0, 0), "", refusal.reason)
-    values, counts = np.unique(found.values, return_counts=True)
-    height, width = found.values.shape
-    return _Look(dict(zip(values.tolist(), counts.tolist(), strict=True)), (width, height), found.mode)
-
-
-def _legend(
-    path: Path, folder: Path, looks: list[_Look], meaning: Meaning, colours: Path | None
-) -> tuple[Legend, bool]:
+def _legend(path: Path, folder: Path, looks: list[Look], meaning: Meaning, colours: Path | None) -> tuple[Legend, bool]:
     """What values mean, and whether 255 leaves it open."""
     values = {value for look in looks for value in look.counts}
     if any(look.mode.startswith("RGB") for look in looks):
         table = colours or find_colours(folder)
         if table is None:
             raise DataRefused(f"The maps of {path} are coloured; give --colours, a table 'red green blue name'.")
-        legend = colour_legend(table)
+        legend = colour_legend(table, meaning.classes)
     else:
+        if colours is not None:
+            raise UsageError(f"The maps of {path} hold values, not colours; leave --colours away.")
         asks = values <= {0, 255} and 255 in values and meaning.ignore is None and meaning.object_value is None
         if asks:
             return Legend(classes=("background",), labels={0: 0, 255: IGNORE}), True
@@ -282,7 +214,7 @@ def _part(
 
 
 def _mapped(
-    pair: _Pair, look: _Look, legend: Legend, exif: Literal["turned", "raw"] | None, faults: Faults
+    pair: Pair, look: Look, legend: Legend, exif: Literal["turned", "raw"] | None, faults: Faults
 ) -> MappedPicture | None:
     if pair.map is None or look.refusal:
         faults.add(Kind.NO_MAP, pair.name, detail=f"{look.refusal or 'there is none, or several'}; dropped")
@@ -312,7 +244,7 @@ def _mapped(
     )
 
 
-def _tell_values(path: Path, look: _Look, legend: Legend, faults: Faults) -> None:
+def _tell_values(path: Path, look: Look, legend: Legend, faults: Faults) -> None:
     strange = {value: count for value, count in look.counts.items() if value not in legend.labels}
     if strange:
         shown = ", ".join(map(str, sorted(strange)[:6]))
@@ -331,5 +263,3 @@ def _read(path: Path, legend: Legend, header: Header, turned: bool) -> NDArray[n
     if turned or header.orientation == 1:
         return labels_HW
     return np.array(Image.fromarray(labels_HW).transpose(UPRIGHT[header.orientation]))
-
-

@@ -17,7 +17,8 @@ from tagwise.localise.semantic import build_segmenter
 from tagwise.localise.task import backbone_of
 from tagwise.nets import freeze
 from tagwise.nets.grammar import ResidualNet
-from tagwise.training.models import MODEL_FILE, Model, ModelFacts, fill, holds_model, read_parts
+from tagwise.training.models import MODEL_FILE, Model, ModelFacts, fill, model_file, read_parts
+from tagwise.training.models import holds_located as holds_located
 from tagwise.training.plans import Plan
 
 
@@ -43,12 +44,6 @@ class LocatedModel:
         )
 
 
-def holds_located(thing: str | Path) -> bool:
-    """Whether it is the folder of a run, or a file, of a detector or segmenter of ours."""
-    path = _file(Path(thing))
-    return path.is_file() and holds_model(path) and read_parts(path)[0].locates
-
-
 def load_located(thing: str | Path) -> LocatedModel:
     """A detector or segmenter of ours.
 
@@ -56,7 +51,7 @@ def load_located(thing: str | Path) -> LocatedModel:
         UsageError: There is none, or it tells labels of whole pictures.
         TagwiseError: The file is damaged.
     """
-    path = _file(Path(thing))
+    path = model_file(Path(thing))
     if not path.is_file():
         raise UsageError(f"{thing} holds no {MODEL_FILE}; give the folder of a finished run of `train --head`.")
     facts, tensors = read_parts(path)
@@ -114,7 +109,3 @@ def _built(facts: ModelFacts, backbone: ResidualNet | None, frozen: str | None) 
         backbone=backbone,
         freeze=frozen,
     )
-
-
-def _file(path: Path) -> Path:
-    return path / MODEL_FILE if path.is_dir() else path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from tagwise.base.errors import DataRefused, UsageError, nearest, unknown
 from tagwise.base.progress import printable
@@ -13,12 +13,9 @@ from tagwise.localise.annotations import Annotations, Category
 from tagwise.localise.assembling import assemble
 from tagwise.localise.faults import Kind, refuse
 from tagwise.localise.pictures import Finder
-from tagwise.localise.readers import Form, RawSet, Reading, coco, instances, labelme, read_json, read_names, via, voc, yolo
-from tagwise.localise.readers.values import SUFFIXES
+from tagwise.localise.readers import PARTS, RawSet, Reading, coco, instances, labelme, read_names, via, voc, yolo
+from tagwise.localise.readers.guess import FORMS, guess_form
 
-FILES_TRIED = 20
-"""JSON files of a folder that are looked into for its form, the smallest first."""
-FORMS: tuple[Form, ...] = get_args(Form)
 _READERS: dict[str, Callable[[Path, Reading], dict[str, RawSet]]] = {
     "coco": coco.read,
     "voc": voc.read,
@@ -90,8 +87,9 @@ def read_parts(path: Path, reading: Reading, form: str | None) -> dict[str, Anno
     categories = _categories(path, raws, reading.classes)
     folder = path if path.is_dir() else path.parent
     return {
-        part: _part(folder, raw, _with_own_ids(categories, raw), reading, form, path.resolve().name)
-        for part, raw in raws.items()
+        part: _part(folder, raws[part], _with_own_ids(categories, raws[part]), reading, form, path.resolve().name)
+        for part in PARTS
+        if part in raws
     }
 
 
@@ -108,60 +106,6 @@ def class_list(classes: Sequence[str] | Path | None) -> tuple[str, ...] | None:
         twice = next((name for name in names if names.count(name) > 1), None)
         raise UsageError(f"--classes names {f'{printable(twice)} twice' if twice else 'no class'}; give each once.")
     return names
-
-
-def guess_form(path: Path) -> Form:
-    """The form of what is there.
-
-    Raises:
-        UsageError: There is nothing, or it may be of several forms.
-        DataRefused: A file is no JSON.
-    """
-    if not path.exists():
-        raise UsageError(f"There is no file or folder {path}.")
-    forms = list(dict.fromkeys(_of_file(path) if path.is_file() else _of_folder(path)))
-    if len(forms) == 1:
-        return forms[0]
-    found = f"may be of the forms {' and '.join(forms)}" if forms else "holds no annotations that are known"
-    raise UsageError(f"{path} {found}; give --form, one of {', '.join(FORMS)}, or the folder that holds them.")
-
-
-def _of_file(path: Path) -> list[Form]:
-    match path.suffix.lower():
-        case ".xml":
-            return ["voc"]
-        case ".yaml" | ".yml":
-            return ["yolo"]
-        case ".json":
-            return _of_json(path)
-        case suffix if suffix in SUFFIXES:
-            return ["maps"]
-    return []
-
-
-def _of_json(path: Path) -> list[Form]:
-    plain = read_json(path)
-    tests: dict[Form, Callable[[object], bool]] = {
-        "coco": coco.is_coco,
-        "labelme": labelme.is_labelme,
-        "via": via.is_via,
-    }
-    return [form for form, fits in tests.items() if fits(plain)]
-
-
-def _of_folder(path: Path) -> list[Form]:
-    forms: list[Form] = []
-    smallest = sorted(coco.json_files(path), key=lambda file: file.stat().st_size)[:FILES_TRIED]
-    forms += next((found for file in smallest if (found := _of_json(file))), [])
-    if any(path.glob("*.xml")) or any((path / "Annotations").glob("*.xml")):
-        forms.append("voc")
-    if yolo.has_labels(path):
-        forms.append("yolo")
-    if instances.has_mask_folders(path):
-        forms.append("instances")
-    if not forms and any(file.suffix.lower() == ".png" for file in path.rglob("*")):
-        forms.append("maps")
-    return forms
 
 
 def _categories(path: Path, raws: Mapping[str, RawSet], classes: tuple[str, ...] | None) -> tuple[Category, ...]:
@@ -223,7 +167,9 @@ def licence_beside(folder: Path) -> str:
         for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt"):
             if (place / name).is_file():
                 lines = (place / name).read_text("utf-8", errors="replace")[:10_000].splitlines()
-                return printable(next((line.strip("# ").strip() for line in lines if line.strip("# ")), "")) or "unknown"
+                return (
+                    printable(next((line.strip("# ").strip() for line in lines if line.strip("# ")), "")) or "unknown"
+                )
     return "unknown"
 
 

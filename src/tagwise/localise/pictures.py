@@ -65,13 +65,21 @@ class Finder:
         path = Path(name.replace("\\", "/").replace("\0", ""))
         for tail in dict.fromkeys((path, Path(path.name))):
             for place in self._places:
-                if (place / tail).is_file():
+                if is_file(place / tail):
                     return place / tail
         for place in self._places:
             same = [file for file in self._by_stem(place).get(path.stem, ()) if file.is_file()]
             if len(same) == 1:
                 return same[0]
         return None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; strangers' names may be longer than any file's."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
@@ -108,9 +116,7 @@ def _stored(image: Image.Image, width: int, height: int) -> tuple[int, int]:
     return int(tags.get(256, width)), int(tags.get(257, height))
 
 
-def is_turned(
-    header: Header, stated: tuple[int, int] | None, exif: Literal["turned", "raw"] | None
-) -> bool | None:
+def is_turned(header: Header, stated: tuple[int, int] | None, exif: Literal["turned", "raw"] | None) -> bool | None:
     """Whether annotations see the picture as it is shown, not as it is stored; None: nobody can tell.
 
     Args:
@@ -164,5 +170,3 @@ def turned_point(x: float, y: float, header: Header) -> tuple[float, float]:
         7: (height - y, width - x),
         8: (y, width - x),
     }[header.orientation]
-
-

@@ -26,7 +26,7 @@ FAR = 16
 """Sides of the picture beyond which a polygon's corner is refused; drawing costs by the length of its edges."""
 
 
-class ShapeRefused(DataRefused):  # noqa: N818 - it says what happened
+class ShapeRefused(DataRefused):
     """A mask that a file describes and nobody can draw; the message is a clause."""
 
 

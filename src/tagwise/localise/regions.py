@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
@@ -21,6 +22,7 @@ from tagwise.localise.box_losses import box_loss
 from tagwise.localise.cascade import CASCADE, SINGLE, RegionHeads
 from tagwise.localise.pooling import RegionPooling
 from tagwise.localise.pyramid import NormLayer, Pyramid, norm_layer
+from tagwise.localise.showing import fitted_size
 from tagwise.nets.design import Design
 from tagwise.nets.grammar import ResidualNet
 from tagwise.nets.norms import freeze as freeze_parts
@@ -33,12 +35,20 @@ _PADDED_TO = 32
 
 
 class Shown(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
-    """Torchvision's normalising, resizing and padding; in training pictures come in their size already."""
+    """Torchvision's normalising, resizing and padding; in training pictures come in their size already.
+
+    Pictures that are shrunk in use are smoothed as in training, unless the sizing says that they were not there.
+    """
+
+    antialiased = True
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         """A picture [C, H, W] with its objects, in the size of use when in use."""
         if self.training:
             return image, target
+        if self.antialiased and target is None:
+            size = fitted_size(*image.shape[-2:], self.min_size[-1], self.max_size)
+            return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0], None
         resized: tuple[Tensor, dict[str, Tensor] | None] = super().resize(image, target)
         return resized
 
@@ -89,6 +99,7 @@ def build_detector(
         list(view.std),
         size_divisible=max(_PADDED_TO, pyramid.strides[pyramid.stages - 1]),
     )
+    transform.antialiased = sizing.antialiased
     if detector.kind == "retina":
         return _retina(detector, num_classes, pyramid, transform)
     heads = _region_heads(detector, num_classes, num_keypoints, pyramid)
@@ -123,7 +134,10 @@ class _Proposing(RPNHead):  # type: ignore[misc]  # torchvision has no types
 def _proposals(detector: Detector, pyramid: Pyramid) -> RegionProposalNetwork:
     anchors = anchor_generator(detector, len(pyramid.strides))
     head = _Proposing(pyramid.out_channels, anchors.num_anchors_per_location()[0], detector.rpn_convs)
-    kept = dict(zip(("training", "testing"), detector.proposals, strict=True))
+    tried, kept = (
+        dict(zip(("training", "testing"), numbers, strict=True))
+        for numbers in (detector.candidates, detector.proposals)
+    )
     return RegionProposalNetwork(
         anchors,
         head,
@@ -131,7 +145,7 @@ def _proposals(detector: Detector, pyramid: Pyramid) -> RegionProposalNetwork:
         bg_iou_thresh=0.3,
         batch_size_per_image=detector.anchors_sampled,
         positive_fraction=0.5,
-        pre_nms_top_n=kept,
+        pre_nms_top_n=tried,
         post_nms_top_n=kept,
         nms_thresh=0.7,
     )

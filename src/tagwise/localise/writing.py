@@ -64,7 +64,7 @@ def write_palette_png(labels_HW: NDArray[np.uint8], path: Path) -> None:
 
 
 def voc_palette() -> NDArray[np.uint8]:
-    """RGB of each label, [256, 3]: the bits of the label, three a step, from the colours' highest bit down (VOC 2012)."""
+    """RGB of each label, [256, 3]: the bits of the label, three a step, from the highest bit down (VOC 2012)."""
     labels = np.arange(256)
     steps = range(8)
     return np.stack(

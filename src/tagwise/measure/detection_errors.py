@@ -39,7 +39,7 @@ NOTHING = -1
 ErrorKind = Literal["class", "place", "both", "duplicate", "background", "missed"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("class", "place", "both", "duplicate", "background", "missed")
 Verdict = Literal["right", "ignored"] | ErrorKind
-_WORDS = {
+ERROR_WORDS = {
     "class": "the class is wrong",
     "place": "the place is off (IoU .1 to .5)",
     "both": "class and place are off",
@@ -74,7 +74,7 @@ class DetectionErrors:
     def said(self) -> str:
         """A line for each kind that occurs, dearest first."""
         kinds = sorted((kind for kind in ERROR_KINDS if self.counts[kind]), key=lambda kind: -self.gains[kind])
-        return "\n".join(f"{self.gains[kind]:+.3f} AP50: {_WORDS[kind]} ({self.counts[kind]})" for kind in kinds)
+        return "\n".join(f"{self.gains[kind]:+.3f} AP50: {ERROR_WORDS[kind]} ({self.counts[kind]})" for kind in kinds)
 
 
 def detection_errors(
@@ -87,8 +87,8 @@ def detection_errors(
     """Splits the errors of detections, and has each kind evaluated as if it were put right.
 
     A wrong class becomes that of the object, a wrong place the object's; of all that then find the same object the
-    best is kept. Other wrong detections are taken away, and missed objects out of the truth: a class of which nothing
-    is left counts 1.
+    best is kept. Other wrong detections are taken away, and missed objects out of the truth; a class of which no
+    object is left then counts 1 if nothing is detected of it either, else 0.
 
     Args:
         truth: As ``detection_scores`` takes it.
@@ -104,16 +104,17 @@ def detection_errors(
         raise UsageError(f"Errors are split of boxes (bbox) and masks (segm), not of {kind}.")
     split = _split(truth, detections, kind, library)
     computed_by, ap50 = _ap50(truth, detections, kind, library)
-    gains: dict[ErrorKind, float] = {}
-    for error in ERROR_KINDS:
-        left = [given for place, given in enumerate(truth["annotations"]) if place not in split.missed]
+    counts = {error: split.verdicts.count(error) for error in ERROR_KINDS} | {"missed": len(split.missed)}
+    left = [given for place, given in enumerate(truth["annotations"]) if place not in split.missed]
+    gains: dict[ErrorKind, float] = dict.fromkeys(ERROR_KINDS, 0.0)
+    for error in (error for error in ERROR_KINDS if counts[error]):
         objects = left if error == "missed" else truth["annotations"]
         results = _put_right(error, truth, detections, kind, split)
         gains[error] = _ap50(truth, results, kind, library, objects)[1] - ap50
     return DetectionErrors(
         library=computed_by,
         ap50=ap50,
-        counts={error: split.verdicts.count(error) for error in ERROR_KINDS} | {"missed": len(split.missed)},
+        counts=counts,
         gains=gains,
         verdicts=tuple(split.verdicts),
         missed=tuple(sorted(split.missed)),

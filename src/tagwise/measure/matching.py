@@ -113,7 +113,8 @@ def prepare(
     """
     if kind not in KINDS:
         raise unknown("kind of evaluation", kind, KINDS)
-    objects = [_object(given, kind, points_of(truth)) for given in truth["annotations"]]
+    points = points_of(truth) if kind == "keypoints" else 0
+    objects = [_object(given, kind, points) for given in truth["annotations"]]
     _check(objects, "Object", truth, ("image_id", "category_id", "area", "bbox", FIELDS[kind]))
     _check(detections, "Detection", truth, ("image_id", *(() if merged else ("category_id",)), "score", FIELDS[kind]))
     results = [
@@ -175,6 +176,8 @@ def _check_mask_sizes(annotations: Sequence[Json], what: str, truth: Json) -> No
                 f"{what} {number} has a mask of {mask['size'][0]} by {mask['size'][1]} pixels (height, width) in a "
                 f"picture of {size[0]} by {size[1]}; masks have the size of their picture."
             )
+        if what == "Detection" and not (isinstance(mask, Mapping) and isinstance(mask["counts"], str | bytes)):
+            raise DataRefused(f"Detection {number} has no compressed run lengths as its segmentation; encode its mask.")
 
 
 def _check_numbers(values: list[Any], what: str, field: str, length: int) -> None:

@@ -18,7 +18,7 @@ from tagwise.base.errors import DataRefused, unknown
 
 Convention = Literal["truth_or_prediction", "all_classes", "truth"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
-_WORDS = {
+CONVENTION_WORDS = {
     "truth_or_prediction": "mean over the classes in truth or prediction",
     "all_classes": "mean over all classes, an absent one counts 0",
     "truth": "mean over the classes in the truth",
@@ -58,7 +58,7 @@ class SegmentationScores:
         """The numbers in a line, with the convention and the ignored label, without which they mean little."""
         pooled = "pixels of all pictures pooled" if self.pictures is None else f"mean over {self.pictures} pictures"
         return (
-            f"mIoU {_said(self.mean_iou)} ({_WORDS[self.convention]}; {pooled}; label {self.ignored} ignored), "
+            f"mIoU {_said(self.mean_iou)} ({CONVENTION_WORDS[self.convention]}; {pooled}; label {self.ignored} ignored), "
             f"pixel accuracy {_said(self.pixel_accuracy)}, class accuracy {_said(self.class_accuracy)}, "
             f"frequency-weighted IoU {_said(self.frequency_weighted_iou)}"
         )

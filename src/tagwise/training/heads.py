@@ -120,6 +120,8 @@ class Sizing:
     test_shorter: int = 800
     """What the shorter side becomes in use."""
     test_longest: int = 1333
+    antialiased: bool = True
+    """In use, as always in training; torchvision's detectors were shown pictures shrunk without."""
 
     def __post_init__(self) -> None:
         for fault, wrong in (

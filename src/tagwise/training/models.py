@@ -132,6 +132,17 @@ def holds_model(path: Path) -> bool:
         return False
 
 
+def holds_located(thing: str | Path) -> bool:
+    """Whether it is the folder of a run, or a file, of a detector or segmenter of ours."""
+    path = model_file(Path(thing))
+    return path.is_file() and holds_model(path) and read_parts(path)[0].locates
+
+
+def model_file(path: Path) -> Path:
+    """The file of a model, in the folder of a run or itself."""
+    return path / MODEL_FILE if path.is_dir() else path
+
+
 def read_model(path: Path, name: str, dtype: torch.dtype | None = None) -> Model:
     """A model in a file of ours, read tensor by tensor.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -105,8 +106,9 @@ def check(
         DataRefused: A file cannot be read as a whole, or what its classes are is not clear.
     """
     from tagwise.localise.mapping import read_map_parts
-    from tagwise.localise.opening import class_list, guess_form, read_parts
+    from tagwise.localise.opening import class_list, read_parts
     from tagwise.localise.readers import Reading
+    from tagwise.localise.readers.guess import guess_form
     from tagwise.localise.readers.maps import Meaning
 
     path = Path(path)
@@ -128,7 +130,7 @@ def _refuse_map_flags(form: str, **flags: object) -> None:
         raise UsageError(f"--{given[0].replace('_', '-')} is of maps, and these annotations are {form}; leave it away.")
 
 
-def _result(form: str, parts: dict[str, Annotations] | dict[str, LabelMaps]) -> CheckResult:
+def _result(form: str, parts: Mapping[str, Annotations | LabelMaps]) -> CheckResult:
     from tagwise.localise.faults import Kind
 
     first = next(iter(parts.values()))

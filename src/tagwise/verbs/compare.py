@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tagwise.base.errors import UsageError, unknown
-from tagwise.verbs.planning import refuse_no_workers, several
+from tagwise.verbs.compare_located import LocatedCompareResult, compare_located
+from tagwise.verbs.locate import AnnotationFlags
+from tagwise.verbs.planning import PlanFlags, refuse_no_workers, several
 
 if TYPE_CHECKING:
+    from tagwise.localise.models import LocatedModel
     from tagwise.pages.page import Table
     from tagwise.training.models import Model
     from tagwise.transfer.records import Comparison
@@ -43,32 +46,59 @@ def compare(
     *,
     model: Sequence[str | Path],
     out: Path | str,
+    head: str | None = None,
     by: list[str] | None = None,
     test: Path | str | None = None,
     test_fraction: float | None = None,
+    holdout: str | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
     per_class: int | None = None,
     scratch_design: str | None = None,
     epochs: int | None = None,
-    seed: int = 0,
+    seeds: list[int] | None = None,
+    lengths: list[float] | None = None,
+    pictures: Path | str | None = None,
+    maps: Path | str | None = None,
+    form: str | None = None,
+    one_based: bool = True,
+    exif: str | None = None,
+    classes: Path | str | None = None,
+    ignore: int | None = None,
+    object_value: int | None = None,
+    zero: str = "background",
+    recipe: str | None = None,
+    plan: Path | str | None = None,
+    images: str | None = None,
+    batch: int | None = None,
+    resolution: int | None = None,
+    lr: float | None = None,
+    set_: list[str] | None = None,
+    seed: int | None = None,
     device: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
-) -> CompareResult:
+) -> CompareResult | LocatedCompareResult:
     """Scores models on a target by kNN, linear probe and fine-tuning, beside a net from scratch.
 
     Every hyper-parameter is chosen on a hold-out of the training part (or the target's own
     validation part); then the test part is opened once a score. Given again, it goes on.
 
+    With --head detectors or segmenters begin from each model and from scratch, with the same plan, and what they
+    know of what and of where is compared apart, by seeds and by lengths of the schedule.
+
     Args:
         target: A folder with train and test, a folder of class folders, ImageNet as it was handed out, a table, or
-            cifar10 or cifar100.
+            cifar10 or cifar100. With --head annotations: COCO, VOC, YOLO, LabelMe or VIA, masks or label maps.
         model: Models: run folders, model files, or published weights.
         out: Where the comparison goes.
+        head: What tells where things are: faster, cascade, retina, mask, cascade-mask, keypoint; or the class of each
+            pixel: fcn, deeplabv3.
         by: knn, linear, train; all where nothing is said.
         test: The test part, where the target has none.
         test_fraction: Share of each class to set aside for the test.
+        holdout: With --head, what to set aside of the training part to choose the best checkpoint by, as a share such
+            as 0.1, where the target has no validation part.
         picture_column: Column of the pictures, where a table leaves it open.
         class_column: Column of the classes of a table.
         per_class: Learn from so many labelled pictures of each class, drawn by the seed; the test part stays.
@@ -76,7 +106,25 @@ def compare(
         epochs: Length of a training in epochs of the training part, by default 20, or as many as make
             4,000 pictures seen; fine-tuning and scratch also try stronger crops and light, and four
             times as long.
-        seed: Of everything random.
+        seeds: With --head, a training each; by default 0 1 2. More can be added to a comparison later.
+        lengths: With --head, multiples of the schedule, a training each; by default 0.25 0.5 1.
+        pictures: With --head, the folder of the pictures, where they are not beside their annotations.
+        maps: With --head fcn or deeplabv3, the folder of label maps; target then says which pictures.
+        form: With --head, coco, voc, yolo, labelme, via, instances or maps, where it is not clear.
+        one_based: VOC's corners are counted from 1 and the last pixel is inside, as the original has it.
+        exif: What annotations see of pictures that EXIF turns, turned or raw, where their size does not tell.
+        classes: With --head, names in the order of their numbers, or of the values of maps: a file, one a line.
+        ignore: Value of maps' pixels that count for nothing; by default 255, where there are other classes than 0.
+        object_value: Value of the objects in maps of one class, such as 255.
+        zero: What 0 is in maps: background, or ignore, and 1 is the first class, as in ADE20K.
+        recipe: With --head, a name of docs/localisation.md.
+        plan: With --head, a JSON, YAML or TOML file of settings; flags win over it.
+        images: With --head, pictures seen on the whole schedule: 20000, 20k, or '40 epochs' of the training part.
+        batch: With --head, pictures a step.
+        resolution: With --head, what the shorter side becomes, in pixels.
+        lr: With --head, peak learning rate at this batch.
+        set_: With --head, any other setting of the plan as name=value.
+        seed: Of everything random, 0 by default; with --head give --seeds.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
         overwrite: Begin anew in a folder of another comparison.
@@ -95,6 +143,64 @@ def compare(
 
     refuse_no_workers(workers)
     target, out, things = Path(target), Path(out), several(model)
+    labelled = {
+        "by": by,
+        "test_fraction": test_fraction,
+        "picture_column": picture_column,
+        "class_column": class_column,
+        "per_class": per_class,
+        "scratch_design": scratch_design,
+        "epochs": epochs,
+        "seed": seed,
+    }
+    located = {
+        "holdout": holdout,
+        "seeds": seeds,
+        "lengths": lengths,
+        "pictures": pictures,
+        "maps": maps,
+        "form": form,
+        "exif": exif,
+        "classes": classes,
+        "ignore": ignore,
+        "object_value": object_value,
+        "recipe": recipe,
+        "plan": plan,
+        "images": images,
+        "batch": batch,
+        "resolution": resolution,
+        "lr": lr,
+        "set_": set_,
+    }
+    _refuse_idle(head, labelled, located)
+    if head is not None:
+        return compare_located(
+            head,
+            target,
+            out,
+            things,
+            PlanFlags(plan=plan, design=None, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_),
+            AnnotationFlags(
+                pictures=None if pictures is None else Path(pictures),
+                maps=None if maps is None else Path(maps),
+                form=form,
+                one_based=one_based,
+                exif=exif,
+                classes=None if classes is None else Path(classes),
+                ignore=ignore,
+                object_value=object_value,
+                zero=zero,
+                test=None if test is None else Path(test),
+                holdout=holdout,
+            ),
+            recipe=recipe,
+            seeds=seeds,
+            lengths=lengths,
+            device=device,
+            workers=workers,
+            overwrite=overwrite,
+        )
+    seed = seed or 0
     if by is not None and not by:
         raise UsageError(f"--by names nothing; give some of {', '.join(PROTOCOLS)}, or leave it away for all.")
     for protocol in by or ():
@@ -116,9 +222,7 @@ def compare(
     if per_class is not None:
         opened = opened.few_labelled(per_class, seed)
     models = [load(thing) for thing in things]
-    if not models:
-        raise UsageError("There is nothing to compare; give --model with a run folder or the name of weights.")
-    names = _names([str(thing) for thing in things], models)
+    names = model_names([str(thing) for thing in things], models)
     design = find_design(scratch_design) if scratch_design else models[0].facts.design
     length = epochs if epochs is not None else usual_epochs(len(opened.train))
     arena = Arena(target=opened, pixels=out / "pixels", device=where, seed=seed, workers=workers)
@@ -131,6 +235,19 @@ def compare(
         variations=(vivid, longer),
     )
     return CompareResult(folder=out, comparison=contest.hold(out, overwrite=overwrite))
+
+
+def _refuse_idle(head: str | None, labelled: dict[str, Any], located: dict[str, Any]) -> None:
+    """Flags of labels of whole pictures with --head, and of annotations without."""
+    idle = [
+        name.rstrip("_").replace("_", "-")
+        for name, value in (labelled if head else located).items()
+        if value is not None
+    ]
+    if idle and head is None:
+        raise UsageError(f"--{idle[0]} is for annotations; give --head, such as --head faster.")
+    if idle:
+        raise UsageError(f"--{idle[0]} is for labels of whole pictures; leave it away, or --head.")
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -166,10 +283,16 @@ def _edges(comparison: Comparison) -> str:
     return f"{told}: a longer one may be better; --epochs sets where lengths begin"
 
 
-def _names(things: list[str], models: list[Model]) -> list[str]:
-    """Each model's own name, or what was typed where two are called the same."""
+def model_names(things: list[str], models: Sequence[Model | LocatedModel]) -> list[str]:
+    """Each model's own name, or what was typed where two are called the same.
+
+    Raises:
+        UsageError: There is no model, what was typed is the same too, or one is called as the rival is.
+    """
     from tagwise.transfer.records import SCRATCH
 
+    if not models:
+        raise UsageError("There is nothing to compare; give --model with a run folder or the name of weights.")
     names = [model.name for model in models]
     names = names if len(set(names)) == len(names) else things
     if len(set(names)) < len(names) or SCRATCH in names:

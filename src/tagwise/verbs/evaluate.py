@@ -1,15 +1,17 @@
-"""``tagwise evaluate``: how good a model is on labelled pictures, its published numbers beside."""
+"""``tagwise evaluate``: how good a model is on labelled or annotated pictures, its published numbers beside."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
+from tagwise.verbs.evaluate_located import LocatedEvaluateResult, LookFlags, evaluate_located
 from tagwise.verbs.lines import read_lines
-from tagwise.verbs.planning import refuse_no_workers
+from tagwise.verbs.locate import AnnotationFlags
+from tagwise.verbs.planning import refuse_given, refuse_no_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,35 +101,92 @@ def evaluate(
     classes: Path | str | None = None,
     picture_column: str | None = None,
     class_column: str | None = None,
-    batch: int = 64,
+    pictures: Path | str | None = None,
+    maps: Path | str | None = None,
+    form: str | None = None,
+    one_based: bool = True,
+    exif: str | None = None,
+    ignore: int | None = None,
+    object_value: int | None = None,
+    zero: str = "background",
+    scales: list[float] | None = None,
+    mirror: bool = False,
+    window: int | None = None,
+    summed: Literal["probabilities", "exponentials"] | None = None,
+    convention: str | None = None,
+    batch: int | None = None,
+    out: Path | str | None = None,
+    overwrite: bool = False,
     device: str | None = None,
     workers: int | None = None,
-) -> EvaluateResult:
-    """Measures a finished model on labelled pictures; what was published of it stands beside, with its view.
+) -> EvaluateResult | LocatedEvaluateResult:
+    """Measures a finished model on labelled pictures, or a detector or segmenter on annotated ones.
+
+    What was published of a model stands beside, with its view. Categories of annotations are found by their names
+    among those of the model.
 
     Args:
         target: A folder with a test part, a folder of class folders, ImageNet's flat validation folder, a table, or
-            cifar10 or cifar100.
+            cifar10 or cifar100. Of a detector or segmenter annotations, as ``train --head`` takes them; their test
+            part, else their validation part, else all.
         model: A run folder, a file of ours or of others, or published weights.
         design: What the net is, for a file of others that leaves it open.
-        classes: A file that names the outputs, one a line, for a file of others.
+        classes: A file that names the outputs, one a line, for a file of others; or the classes of annotations in the
+            order of their numbers.
         picture_column: Column of the pictures, where a table leaves it open.
         class_column: Column of the classes of a table.
-        batch: Pictures that the net sees at a time.
+        pictures: The folder of annotated pictures, where they are not beside their annotations.
+        maps: The folder of label maps; target then says which pictures.
+        form: coco, voc, yolo, labelme, via, instances or maps, where it is not clear.
+        one_based: VOC's corners are counted from 1 and the last pixel is inside, as the original has it.
+        exif: What annotations see of pictures that EXIF turns, turned or raw, where their size does not tell.
+        ignore: Value of maps' pixels that count for nothing; by default 255, where there are other classes than 0.
+        object_value: Value of the objects in maps of one class, such as 255.
+        zero: What 0 is in maps: background, or ignore, and 1 is the first class, as in ADE20K.
+        scales: Sizes at which a segmenter sees pictures, against its own, such as 0.5 1 1.5.
+        mirror: A segmenter sees pictures in the mirror too.
+        window: Side of square windows through which a segmenter sees pictures, in pixels.
+        summed: Of all that a segmenter saw: probabilities, or exponentials of logits as PyTorch-Encoding does.
+        convention: Over which classes the IoU is averaged: truth_or_prediction, all_classes or truth.
+        batch: Pictures that the net sees at a time; by default 64.
+        out: A .json file for a detector's COCO results, or a folder for a segmenter's maps.
+        overwrite: Replace these.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
 
     Raises:
-        UsageError: No such target, model or design, or a list of classes of another length.
+        UsageError: No such target, model or design, a list of classes of another length, annotations with a class that
+            the model lacks, or a flag of the other kind of model.
         DataRefused: The classes are not the model's, or too many pictures cannot be read.
         TagwiseError: The weights cannot be had, are damaged or do not fit.
     """
     from tagwise.base.devices import choose_device
     from tagwise.training.loading import load
+    from tagwise.training.models import holds_located
     from tagwise.transfer.evaluation import forms, judge_classifier, match_classes
     from tagwise.transfer.opening import open_labelled
 
     refuse_no_workers(workers)
+    look = LookFlags(scales=scales, mirror=mirror, window=window, summed=summed, convention=convention)
+    annotated = {
+        "pictures": None if pictures is None else Path(pictures),
+        "maps": None if maps is None else Path(maps),
+        "form": form,
+        "exif": exif,
+        "ignore": ignore,
+        "object_value": object_value,
+    }
+    if holds_located(model):
+        labelled = {"design": design, "picture_column": picture_column, "class_column": class_column, "batch": batch}
+        refuse_given(labelled | {"workers": workers}, f"{model} tells where things are")
+        names = None if classes is None else Path(classes)
+        flags = AnnotationFlags(**annotated, one_based=one_based, zero=zero, classes=names)  # type: ignore[arg-type]
+        place = None if out is None else Path(out)
+        return evaluate_located(
+            Path(target), flags, look, model=model, out=place, overwrite=overwrite, device=device
+        )
+    refuse_given(annotated | vars(look) | {"out": out}, f"{model} tells labels of whole pictures")
+    batch = 64 if batch is None else batch
     if batch < 1:
         raise UsageError(f"--batch is 1 or more, not {batch}.")
     target, where = Path(target), choose_device(device)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import inspect
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,24 +14,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tagwise.base import rng
-from tagwise.base.errors import DataRefused, UsageError, unknown
+from tagwise.base.errors import UsageError, unknown
 from tagwise.base.progress import progress, say
+from tagwise.localise.annotations import Category
+from tagwise.localise.target import LocatedTarget, digest_of
 from tagwise.verbs.planning import PlanFlags, make_plan, plan_facts
 from tagwise.verbs.pretrain import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from numpy.typing import NDArray
 
     from tagwise.localise.anchors import AnchorAdvice
-    from tagwise.localise.annotations import Annotations, LabelMaps
-    from tagwise.localise.feeding import LocatedPictures
+    from tagwise.localise.annotations import Annotations
     from tagwise.localise.models import LocatedModel
-    from tagwise.localise.task import LocatedTask
     from tagwise.training.checkpoints import Keep
-    from tagwise.training.models import Model, ModelFacts
+    from tagwise.training.models import Model
     from tagwise.training.plans import Plan
-    from tagwise.training.ranks import Ranks
     from tagwise.training.runs import Run
 
 FITTED = ("small_detection",)
@@ -59,26 +58,6 @@ class AnnotationFlags:
     holdout: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LocatedTarget:
-    """Annotated pictures to train on, to choose by and to test on."""
-
-    train: Annotations | LabelMaps
-    validation: Annotations | LabelMaps | None
-    test: Annotations | LabelMaps | None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Categories of objects, or classes of pixels."""
-        found = self.train
-        return found.classes if hasattr(found, "classes") else tuple(one.name for one in found.categories)
-
-    @property
-    def digest(self) -> str:
-        """Of the training part: names, sizes and objects."""
-        return digest_of(self.train)
-
-
 def train_located(
     head: str,
     target: Path,
@@ -102,25 +81,28 @@ def train_located(
         DataRefused: Annotations cannot be read, or hold nothing of what the head needs.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
+    from tagwise.localise.learning import train_run
     from tagwise.training.heads import HEADS
     from tagwise.training.ranks import join_ranks
     from tagwise.training.runs import claim_run
 
     if head not in HEADS:
         raise unknown("head", head, HEADS)
-    make = _recipe(head, recipe)
+    make = recipe_of(head, recipe)
     with join_ranks(device) as (together, where):
         opened = open_located(head, target, annotations, seed)
-        start = _start(from_)
-        resolved = _made(make, opened, flags, start, where, seed, fitted=recipe in (None, *FITTED))
+        start = start_of(from_)
+        resolved = plan_of(make, opened, flags, start, where, seed, fitted=recipe in (None, *FITTED))
         facts = _facts(resolved, opened, start, head, recipe)
         if dry_run:
             return RunResult(folder=out, facts=facts, finished=False, scores={})
         run = claim_run(out, resolved, together, overwrite=overwrite)
         if not run.finished:
-            _train(run, opened, start, where, together, keep, workers, facts)
-        if together.first and _unscored(run, opened):
-            _score(run, opened, where)
+            for name, value in facts.items():
+                say(f"{name}: {value}")
+            train_run(run, opened, start, where, together, keep=keep, workers=workers)
+        if together.first:
+            scored(run, opened, where)
         together.wait()
         scores = run.read(SCORES_FILE)
     return RunResult(folder=out, facts=facts | said_scores(scores), finished=True, scores=scores)
@@ -133,12 +115,14 @@ def open_located(head: str, path: Path, flags: AnnotationFlags, seed: int) -> Lo
         UsageError: There is nothing of that kind, or flags exclude each other.
         DataRefused: Nothing in it can be used.
     """
-    parts = dict(_parts(head, path, flags))
+    parts = dict(open_parts(head, path, flags))
     if flags.test is not None:
         if "test" in parts:
             raise UsageError(f"{path} has a test part of its own; leave --test away.")
-        tested = _parts(head, flags.test, dataclasses.replace(flags, test=None))
-        parts["test"] = _with_categories(tested.get("test") or tested["train"], parts["train"], flags.test)
+        tested = open_parts(head, flags.test, dataclasses.replace(flags, test=None))
+        train = parts["train"]
+        known = getattr(train, "categories", None) or tuple(Category(id=0, name=name) for name in train.classes)
+        parts["test"] = under_classes(tested.get("test") or tested["train"], known, flags.test, "the training part")
     if "test" not in parts and "validation" in parts:
         parts["test"] = parts.pop("validation")
         say(f"{path} has a validation part and no test part: it is the test part.")
@@ -149,9 +133,16 @@ def open_located(head: str, path: Path, flags: AnnotationFlags, seed: int) -> Lo
     return LocatedTarget(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"))
 
 
-def _parts(head: str, path: Path, flags: AnnotationFlags) -> dict[str, Any]:
+def open_parts(head: str, path: Path, flags: AnnotationFlags) -> dict[str, Any]:
+    """Objects, or for a segmenter label maps, by the part that they are of.
+
+    Raises:
+        UsageError: There is nothing of that kind, or flags exclude each other.
+        DataRefused: Nothing in it can be used.
+    """
     from tagwise.localise.mapping import maps_of, open_maps
-    from tagwise.localise.opening import guess_form, open_annotations
+    from tagwise.localise.opening import open_annotations
+    from tagwise.localise.readers.guess import guess_form
     from tagwise.training.heads import SEGMENTERS
 
     values: dict[str, Any] = {
@@ -182,22 +173,49 @@ def _parts(head: str, path: Path, flags: AnnotationFlags) -> dict[str, Any]:
     return dict(open_maps(flags.maps, listing=opened, **values))
 
 
-def _with_categories(part: Any, train: Any, path: Path) -> Any:
-    """Another file's objects under the training part's categories, found by name."""
-    names = [one.name for one in train.categories] if hasattr(train, "categories") else list(train.classes)
-    own = [one.name for one in part.categories] if hasattr(part, "categories") else list(part.classes)
+def under_classes(part: Any, known: Sequence[Category], path: Path, whose: str) -> Any:
+    """A part under the classes of another or of a model, found by name; ids of categories stay its own.
+
+    Args:
+        part: Annotations or label maps.
+        known: The classes, in their order.
+        path: Of the part, for messages.
+        whose: The classes are, for messages.
+
+    Raises:
+        UsageError: The part has a class of another name.
+    """
+    names, own = [one.name for one in known], _class_names(part)
     strange = next((name for name in own if name not in names), None)
     if strange is not None:
-        raise unknown("class", strange, names, f"the training part, and {path} has it")
-    if not hasattr(part, "categories"):
-        if own != names:
-            raise DataRefused(f"The classes of {path} stand in another order than those of the training part.")
-        return part
+        raise unknown("class", strange, names, f"{whose}, and {path} has it")
     new = np.array([names.index(name) for name in own], np.int64)
+    if hasattr(part, "classes"):
+        if own == names:
+            return part
+        table = np.concatenate([new, np.arange(len(own), 256)]).astype(np.uint8)
+        mapped = (
+            dataclasses.replace(picture, read_map=functools.partial(_read_under, picture.read_map, table))
+            for picture in part.pictures
+        )
+        return dataclasses.replace(part, classes=tuple(names), pictures=tuple(mapped))
     ids = {one.name: one.id for one in part.categories}
-    categories = tuple(dataclasses.replace(one, id=ids.get(one.name, one.id)) for one in train.categories)
+    free = itertools.count(max([*ids.values(), *(one.id for one in known)]) + 1)
+    taken = set(ids.values())
+    categories = tuple(
+        dataclasses.replace(one, id=ids.get(one.name, one.id if one.id not in taken else next(free))) for one in known
+    )
     pictures = tuple(dataclasses.replace(picture, categories_N=new[picture.categories_N]) for picture in part.pictures)
     return dataclasses.replace(part, categories=categories, pictures=pictures)
+
+
+def _class_names(part: Any) -> list[str]:
+    return [one.name for one in part.categories] if hasattr(part, "categories") else list(part.classes)
+
+
+def _read_under(read_map: Callable[[], NDArray[np.uint8]], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A map with the labels that a table has in place of its own; ``IGNORE`` stays."""
+    return table[read_map()]
 
 
 def _held_out(part: Any, holdout: str, seed: int) -> tuple[Any, Any]:
@@ -220,26 +238,7 @@ def _held_out(part: Any, holdout: str, seed: int) -> tuple[Any, Any]:
     return kept, aside
 
 
-def digest_of(part: Annotations | LabelMaps) -> str:
-    """16 hex digits of what a part's pictures are called, their sizes and objects."""
-    from tagwise.localise.annotations import Annotations
-
-    summed = hashlib.sha256()
-    objects = isinstance(part, Annotations)
-    names = [one.name for one in part.categories] if objects else list(part.classes)
-    summed.update(repr(names).encode())
-    for picture in part.pictures:
-        summed.update(repr((picture.name, picture.width, picture.height)).encode())
-        if objects:
-            for values in (picture.boxes_N4, picture.categories_N, picture.crowd_N):
-                summed.update(values.tobytes())
-            summed.update(b"".join(mask["counts"] if mask else b"-" for mask in picture.masks))
-            if picture.keypoints_NK3 is not None:
-                summed.update(picture.keypoints_NK3.tobytes())
-    return summed.hexdigest()[:16]
-
-
-def _recipe(head: str, name: str | None) -> Callable[..., Plan]:
+def recipe_of(head: str, name: str | None) -> Callable[..., Plan]:
     """The recipe with the head in it, where it leaves that open."""
     from tagwise.training.heads import SEGMENTERS
     from tagwise.training.recipes import find_recipe
@@ -255,16 +254,22 @@ def _recipe(head: str, name: str | None) -> Callable[..., Plan]:
     return make
 
 
-def _start(thing: str | Path | None) -> Model | LocatedModel | None:
-    from tagwise.localise.models import holds_located, load_located
+def start_of(thing: str | Path | None) -> Model | LocatedModel | None:
+    """The model to begin from: of labels of whole pictures, or one that tells already where things are.
+
+    Raises:
+        UsageError: There is no such model.
+    """
+    from tagwise.localise.models import load_located
     from tagwise.training.loading import load
+    from tagwise.training.models import holds_located
 
     if thing is None:
         return None
     return load_located(thing) if holds_located(thing) else load(thing)
 
 
-def _made(
+def plan_of(
     make: Callable[..., Plan],
     opened: LocatedTarget,
     flags: PlanFlags,
@@ -274,6 +279,20 @@ def _made(
     *,
     fitted: bool,
 ) -> Plan:
+    """The recipe's plan for a target, with what flags and the model to begin from change.
+
+    Args:
+        make: Of ``recipe_of``.
+        opened: The target.
+        flags: Of the command.
+        start: The model to begin from.
+        device: Where.
+        seed: Of everything random.
+        fitted: Whether anchors are those that the training part's boxes ask for, where the recipe's meet fewer.
+
+    Raises:
+        UsageError: As ``make_plan``.
+    """
     plain = dataclasses.replace(flags, resolution=None)
     plan = make_plan(
         make,
@@ -319,6 +338,7 @@ def _facts(
     plan: Plan, opened: LocatedTarget, start: Model | LocatedModel | None, head: str, recipe: str | None
 ) -> dict[str, str]:
     """What was decided, in words; what was published of the recipe with this head and design stands beside."""
+    from tagwise.localise.learning import model_facts
     from tagwise.localise.models import LocatedModel, carried, new_located
     from tagwise.nets.designs import DESIGNS
     from tagwise.training.recipes.localisation import published_score
@@ -398,137 +418,14 @@ def _anchor_words(plan: Plan, train: Annotations) -> str:
     return f"{sizes}; {advice.share:.1%} of {advice.objects:,} objects have one of IoU 0.5 or more"
 
 
-def model_facts(plan: Plan, opened: LocatedTarget, start: Model | LocatedModel | None, images: int = 0) -> ModelFacts:
-    """What stands in the model's file beside its tensors."""
-    from tagwise.training.models import ModelFacts
-
-    train = opened.train
-    categories = getattr(train, "categories", ())
-    licences = [one for one in (start.facts.licence if start else None, train.licence) if one not in (None, "unknown")]
-    return ModelFacts(
-        design=plan.design,
-        view=plan.view,
-        classes=opened.classes,
-        detector=plan.detector,
-        segmenter=plan.segmenter,
-        sizing=plan.sizing,
-        category_ids=tuple(one.id for one in categories),
-        keypoints=categories[0].keypoints if categories else (),
-        mirrored=categories[0].mirrored if categories else (),
-        images=images or plan.seen,
-        lineage=(*(start.facts.lineage if start else ()), f"{train.name}, {images or plan.seen:,} pictures seen"),
-        licence="; ".join(dict.fromkeys(licences)) or "unknown",  # type: ignore[arg-type]
-    )
-
-
-def _train(
-    run: Run,
-    opened: LocatedTarget,
-    start: Model | LocatedModel | None,
-    device: torch.device,
-    together: Ranks,
-    keep: Keep,
-    workers: int | None,
-    facts: dict[str, str],
-) -> None:
-    """Trains, measures the norms anew where the plan says so, and writes the model."""
-    import os
-
-    from tagwise.localise.feeding import LocatedPictures
-    from tagwise.localise.models import new_located
-    from tagwise.localise.task import LocatedTask
-    from tagwise.tags.epoch import EpochIndex
-    from tagwise.training.loop import Job, train
-    from tagwise.training.models import MODEL_FILE, save_model
-
-    plan, part = run.plan, opened.train
-    assert plan.sizing is not None
-    for name, value in facts.items():
-        say(f"{name}: {value}")
-    pictures = LocatedPictures(
-        pictures=part.pictures,
-        sizing=plan.sizing,
-        seed=plan.seed,
-        workers=workers or max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1),
-        masks=plan.detector is not None and plan.detector.has_masks,
-        keypoints=plan.detector is not None and plan.detector.kind == "keypoint",
-        categories=getattr(part, "categories", ()),
-        mean=plan.view.mean,
-    )
-    net = new_located(plan, model_facts(plan, opened, start), start)
-    task = LocatedTask(plan, net, pictures, len(opened.classes), device, together)
-    every = np.arange(len(part) + 1)
-    train(
-        Job(
-            plan=plan,
-            task=task,
-            index=EpochIndex.build(np.zeros(len(part), np.int32), every, np.array([len(part)]), "natural"),
-            device=device,
-            ranks=together,
-            names=[picture.name for picture in part.pictures],
-            judge=_judge(plan, opened, task, pictures, device, together),
-            keep=keep,
-            facts=model_facts(plan, opened, start),
-            run=run,
-            title="training",
-        )
-    )
-    _measure_norms(net, plan, task, pictures, together)
-    if together.first:
-        save_model(run.folder / MODEL_FILE, net, model_facts(plan, opened, start, run.log()[-1].seen))
-    together.wait()
-
-
-def _judge(
-    plan: Plan,
-    opened: LocatedTarget,
-    task: LocatedTask,
-    pictures: LocatedPictures,
-    device: torch.device,
-    together: Ranks,
-) -> Callable[[nn.Module], float] | None:
-    """AP or mean IoU on the validation part, which the first process measures."""
-    from tagwise.localise.locating import box_ap, evaluate_pixels
-    from tagwise.localise.windows import Windows
-
-    held = opened.validation
-    if held is None:
-        return None
-
-    def judge(net: nn.Module) -> float:
-        score = 0.0
-        _measure_norms(net, plan, task, pictures, together)
-        if together.first and plan.detector is not None:
-            score = box_ap(net, held, plan.detector, device)  # type: ignore[arg-type]
-        elif together.first:
-            assert plan.sizing is not None
-            scores, _ = evaluate_pixels(net, held, plan.view, plan.sizing, Windows(), device)  # type: ignore[arg-type]
-            score = scores.mean_iou or 0.0
-        return together.gathered(score)[0]
-
-    return judge
-
-
-def _measure_norms(net: nn.Module, plan: Plan, task: LocatedTask, pictures: LocatedPictures, together: Ranks) -> None:
-    """Precise norms of pictures drawn from the training part, the same in all processes."""
-    from tagwise.localise.locating import shown_to_norms
-    from tagwise.localise.precise import recompute_norms
-    from tagwise.pixels.batches import Request
-
-    if not plan.precise_batches:
-        return
-    drawn = rng.stream(plan.seed, "precise norms").integers(
-        len(pictures.pictures), size=(plan.precise_batches, together.share(plan.batch))
-    )
-    share = drawn.shape[1]
-    requests = (Request(rows=rows, numbers=np.arange(share) + place * share) for place, rows in enumerate(drawn))
-    inputs = (part.inputs for batch in pictures.batches(requests) for part in task.parts(0, batch) if part.pictures)
-    recompute_norms(net, inputs, shown_to_norms(net))
-
-
-def _unscored(run: Run, opened: LocatedTarget) -> bool:
-    scores = run.read(SCORES_FILE)
-    return scores is None or (opened.test is not None and "test_digest" not in scores)
+def scored(run: Run, opened: LocatedTarget, device: torch.device) -> dict[str, Any]:
+    """Scores of a finished run, measured where they are missing, if only those of a test part that it did not have."""
+    scores: dict[str, Any] | None = run.read(SCORES_FILE)
+    if scores is None or (opened.test is not None and "test_digest" not in scores):
+        _score(run, opened, device)
+        scores = run.read(SCORES_FILE)
+    assert scores is not None
+    return scores
 
 
 def _score(run: Run, opened: LocatedTarget, device: torch.device) -> None:
@@ -536,10 +433,10 @@ def _score(run: Run, opened: LocatedTarget, device: torch.device) -> None:
     from tagwise.localise.models import load_located
     from tagwise.verbs.located_scores import score_boxes, score_pixels
 
-    last = run.log()[-1]
-    scores: dict[str, Any] = {"loss": last.loss, "images": last.seen}
+    last, model = run.log()[-1], load_located(run.folder)
+    licences = {"data": opened.train.licence, "model": model.facts.licence}
+    scores: dict[str, Any] = {"loss": last.loss, "images": last.seen, "licences": licences}
     if opened.test is not None:
-        model = load_located(run.folder)
         with progress("testing", len(opened.test)) as ticker:
             measure = score_boxes if run.plan.detector is not None else score_pixels
             found = measure(model, opened.test, device, ticker.advance)  # type: ignore[arg-type]

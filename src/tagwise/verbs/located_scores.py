@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tagwise.base import rng
+from tagwise.base.settings import to_plain
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
     from tagwise.localise.annotations import AnnotatedPicture, Annotations, LabelMaps
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.windows import Windows
     from tagwise.localise.writing_detections import Detections
     from tagwise.measure.segmentation import Convention
+
+    Map = NDArray[np.uint8]
 
 SHOWN_PICTURES = 12
 """Of a part, drawn at random, on which truth and prediction are kept for a report."""
@@ -53,13 +57,9 @@ def score_boxes(
     result = evaluate_boxes(model.net, part, model.facts.detector, device, told)
     scores: dict[str, Any] = {"test_pictures": len(part)}
     for one in result.scores:
-        scores[_PARTS[one.kind]] = {
-            "numbers": one.numbers,
-            "class_agnostic": one.class_agnostic,
-            "categories": [asdict(category) for category in one.categories],
-            "library": one.library,
-        }
-    scores["errors"] = {"counts": result.errors.counts, "gains": result.errors.gains}
+        scores[_PARTS[one.kind]] = to_plain(one)
+    errors = result.errors
+    scores["errors"] = {"ap50": errors.ap50, "counts": errors.counts, "gains": errors.gains}
     scores["said"] = {_PARTS[one.kind]: one.said() for one in result.scores}
     shown = [
         _shown_objects(part.pictures[row], result.found[row], [one.name for one in part.categories])
@@ -76,8 +76,18 @@ def score_pixels(
     *,
     windows: Windows | None = None,
     convention: Convention = "truth_or_prediction",
+    each: Callable[[int, Map], None] | None = None,
 ) -> LocatedScores:
     """Scores of a segmenter, pixels pooled, and some pictures with their label maps.
+
+    Args:
+        model: A segmenter.
+        part: Label maps whose classes are the model's.
+        device: Where.
+        told: Told how many pictures are done.
+        windows: How pictures are looked at.
+        convention: Over which classes the IoU is averaged.
+        each: Given the place of each picture and the classes told of its pixels.
 
     Raises:
         DataRefused: A picture or map cannot be read.
@@ -86,7 +96,16 @@ def score_pixels(
     from tagwise.localise.windows import Windows
 
     assert model.facts.sizing is not None
-    found, maps = evaluate_pixels(
+    drawn = set(_drawn(len(part)))
+    maps: dict[int, Map] = {}
+
+    def keep(row: int, labels_HW: Map) -> None:
+        if row in drawn:
+            maps[row] = labels_HW
+        if each is not None:
+            each(row, labels_HW)
+
+    found = evaluate_pixels(
         model.net,
         part,
         model.facts.view,
@@ -94,15 +113,20 @@ def score_pixels(
         windows or Windows(),
         device,
         convention=convention,
+        each=keep,
         told=told,
     )
     scores = {
         "test_pictures": len(part),
-        "pixels": {**asdict(found), "classes": list(part.classes)},
-        "said": {"pixels": found.said()},
+        "pixels": {
+            **asdict(found.scores),
+            "classes": list(part.classes),
+            "confusion": found.confusion_CC.tolist(),
+        },
+        "said": {"pixels": found.scores.said()},
     }
     shown = []
-    for row in _drawn(len(part)):
+    for row in sorted(drawn):
         picture = part.pictures[row]
         truth_HW = picture.read_map()
         shown.append(
@@ -152,7 +176,7 @@ def _plain(mask: Any) -> dict[str, Any] | None:
     return None if mask is None else {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
 
 
-def runs_of(labels_HW: np.ndarray[Any, Any]) -> list[list[int]]:
+def runs_of(labels_HW: Map) -> list[list[int]]:
     """A label map as pairs of label and length, row by row."""
     flat = labels_HW.ravel()
     starts = np.flatnonzero(np.diff(flat, prepend=-1 if len(flat) else 0))
@@ -160,7 +184,7 @@ def runs_of(labels_HW: np.ndarray[Any, Any]) -> list[list[int]]:
     return np.stack([flat[starts].astype(np.int64), lengths], 1).tolist()
 
 
-def map_of(runs: list[list[int]], size: Sequence[int]) -> np.ndarray[Any, Any]:
+def map_of(runs: list[list[int]], size: Sequence[int]) -> Map:
     """The label map, uint8 [H, W], of ``runs_of``."""
     pairs = np.array(runs, np.int64).reshape(-1, 2)
     return np.repeat(pairs[:, 0].astype(np.uint8), pairs[:, 1]).reshape(*size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,6 +276,21 @@ def refuse_idle_flags(ranks: int | None, rate: float | None, *, dry_run: bool) -
 def several(things: str | Path | Sequence[str | Path]) -> list[str | Path]:
     """The things that a verb is given; one alone need not stand in a list, and a string is one."""
     return [things] if isinstance(things, str | Path) else list(things)
+
+
+def refuse_given(flags: Mapping[str, Any], why: str) -> None:
+    """Refuses flags that would do nothing.
+
+    Args:
+        flags: Values by the names of their parameters; None and False were not given.
+        why: They are idle, as a clause.
+
+    Raises:
+        UsageError: One was given.
+    """
+    given = next((name for name, value in flags.items() if value is not None and value is not False), None)
+    if given is not None:
+        raise UsageError(f"--{given.replace('_', '-')} does nothing here, because {why}; leave it away.")
 
 
 def refuse_no_workers(workers: int | None) -> None:

@@ -1,4 +1,4 @@
-"""``tagwise predict``: tags or classes for pictures."""
+"""``tagwise predict``: tags or classes for pictures, and of a detector or segmenter where things are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable, progress, say
+from tagwise.verbs.evaluate_located import LookFlags
 from tagwise.verbs.lines import read_lines
-from tagwise.verbs.planning import refuse_no_workers, several
+from tagwise.verbs.planning import refuse_given, refuse_no_workers, several
+from tagwise.verbs.predict_located import LocatedPredictResult, predict_located
 
 if TYPE_CHECKING:
     from tagwise.transfer.tagger import Answer
 
-Format = Literal["table", "csv", "jsonl", "parquet", "txt"]
+Format = Literal["table", "csv", "jsonl", "parquet", "txt", "coco"]
 
 _FORMATS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 """By suffix of the file to write."""
@@ -48,15 +50,22 @@ def predict(
     model: str | Path,
     design: str | None = None,
     classes: Path | str | None = None,
-    top: int = 5,
-    threshold: float = 0.0,
+    top: int | None = None,
+    threshold: float | None = None,
+    scales: list[float] | None = None,
+    mirror: bool = False,
+    window: int | None = None,
+    summed: Literal["probabilities", "exponentials"] | None = None,
     format: Format | None = None,  # noqa: A002 - the flag's name
     out: Path | str | None = None,
     device: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
-) -> PredictResult:
-    """Says what is in pictures; of one that cannot be read, why.
+) -> PredictResult | LocatedPredictResult:
+    """Says what is in pictures, and of a detector or segmenter where; of one that cannot be read, why.
+
+    A detector's ``-o FOLDER`` is pictures with boxes, masks and keypoints drawn on them; a segmenter's holds maps,
+    whose values are the places of the classes from 0, and overlays.
 
     ``--format txt -o FOLDER`` writes a sidecar for each picture, in the form of captions for training
     (kohya): ``cat, sofa, red`` on one line, best first, under the picture's name and in its subfolder.
@@ -67,10 +76,16 @@ def predict(
         model: A run folder, a file of ours or of others, or published weights.
         design: What the net is, for a file of others that leaves it open.
         classes: A file that names the outputs, one a line, for a file of others.
-        top: Tags or classes a picture.
-        threshold: Least score, 0 to 1; a softmax's scores sum to 1 and rank, they do not decide.
-        format: table, csv, jsonl, parquet or txt; else the suffix of -o says it.
-        out: A .csv, .jsonl or .parquet file to write instead of printing; for txt a folder.
+        top: Tags or classes a picture, by default 5; or boxes, by default all.
+        threshold: Least score, 0 to 1; a softmax's scores sum to 1 and rank, they do not decide. By default 0 of
+            labels and of COCO results, else 0.3 of boxes.
+        scales: Sizes at which a segmenter sees pictures, against its own, such as 0.5 1 1.5.
+        mirror: A segmenter sees pictures in the mirror too.
+        window: Side of square windows through which a segmenter sees pictures, in pixels.
+        summed: Of all that a segmenter saw: probabilities, or exponentials of logits as PyTorch-Encoding does.
+        format: table, csv, jsonl, parquet, txt or coco; else the suffix of -o says it.
+        out: A .csv, .jsonl or .parquet file to write instead of printing; for txt a folder, for coco a .json file of a
+            detector's results, in which pictures count from 1 in their order and have their file_name.
         device: cpu, cuda or mps.
         workers: Threads that decode pictures.
         overwrite: Replace the file or the sidecars.
@@ -82,17 +97,37 @@ def predict(
     """
     from tagwise.pixels.quiet import quiet_libraries
     from tagwise.training.loading import load
+    from tagwise.training.models import holds_located
     from tagwise.transfer.tagger import Tagger
 
+    look = LookFlags(scales=scales, mirror=mirror, window=window, summed=summed)
+    if holds_located(model):
+        idle = {"design": design, "classes": classes, "workers": workers}
+        refuse_given(idle, f"{model} tells where things are")
+        return predict_located(
+            listed_pictures(picture),
+            look,
+            model=model,
+            top=top,
+            threshold=threshold,
+            form=format,
+            out=None if out is None else Path(out),
+            device=device,
+            overwrite=overwrite,
+        )
+    refuse_given(vars(look), f"{model} tells labels of whole pictures")
+    if format == "coco":
+        raise UsageError(f"--format coco is of boxes, and {model} tells labels of whole pictures; leave it away.")
+    top, threshold = 5 if top is None else top, 0.0 if threshold is None else threshold
     if top < 1 or not 0 <= threshold <= 1:
         raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
     refuse_no_workers(workers)
     out = None if out is None else Path(out)
     chosen = _chosen_format(format, out)
-    pictures = _listed([Path(place) for thing in several(picture) for place in _meant(str(thing))])
-    files = [] if out is None else _sidecars(pictures, out) if chosen == "txt" else [out]
+    pictures = listed_pictures(picture)
+    files = [] if out is None else sidecars(pictures, out) if chosen == "txt" else [out]
     if not overwrite:
-        _refuse_existing(files)
+        refuse_existing(files)
     loaded = load(model, design=design, classes=None if classes is None else read_lines(classes, "--classes"))
     tagger = Tagger(loaded, top=top, threshold=threshold, device=device)
     answers = []
@@ -148,10 +183,15 @@ def _meant(name: str) -> list[str]:
     return places
 
 
-def _listed(things: list[Path]) -> list[tuple[Path, Path]]:
-    """The pictures, each with its path inside the folder that was given."""
+def listed_pictures(given: Path | str | Sequence[Path | str]) -> list[tuple[Path, Path]]:
+    """The pictures, each with its path inside the folder that was given.
+
+    Raises:
+        UsageError: A folder without pictures, a glob that matches nothing, or no picture.
+    """
     from tagwise.pixels.decode import SUFFIXES
 
+    things = [Path(place) for thing in several(given) for place in _meant(str(thing))]
     pictures: list[tuple[Path, Path]] = []
     for thing in things:
         if thing.is_dir():
@@ -167,25 +207,42 @@ def _listed(things: list[Path]) -> list[tuple[Path, Path]]:
     return pictures
 
 
-def _sidecars(pictures: list[tuple[Path, Path]], folder: Path) -> list[Path]:
-    """The sidecar of each picture, no two the same and none a picture."""
+def sidecars(
+    pictures: list[tuple[Path, Path]], folder: Path, suffix: str = ".txt", what: str = "sidecar"
+) -> list[Path]:
+    """The file below a folder for each picture, no two the same and none a picture.
+
+    Args:
+        pictures: Each with its path inside the folder that was given.
+        folder: To be.
+        suffix: Of the files.
+        what: They are.
+
+    Raises:
+        UsageError: Two would be the same, or one is a picture.
+    """
     if folder.is_file():
-        raise UsageError(f"{folder} is a file; give -o a folder for the sidecars.")
+        raise UsageError(f"{folder} is a file; give -o a folder for the {what}s.")
     owner: dict[Path, Path] = {}
     for picture, inside in pictures:
-        sidecar = folder / inside.with_suffix(".txt")
+        sidecar = folder / inside.with_suffix(suffix)
         if sidecar in owner:
             raise UsageError(
-                f"{owner[sidecar]} and {picture} would both have the sidecar {sidecar}; "
+                f"{owner[sidecar]} and {picture} would both have the {what} {sidecar}; "
                 "rename one, or give the folder that holds them both."
             )
         if sidecar.exists() and picture.exists() and sidecar.samefile(picture):
-            raise UsageError(f"{picture} would be overwritten by its own sidecar; rename it, or give another -o.")
+            raise UsageError(f"{picture} would be overwritten by its own {what}; rename it, or give another -o.")
         owner[sidecar] = picture
     return list(owner)
 
 
-def _refuse_existing(files: list[Path]) -> None:
+def refuse_existing(files: list[Path]) -> None:
+    """Keeps files that are there.
+
+    Raises:
+        UsageError: One is.
+    """
     there = [path for path in files if path.exists()]
     if there:
         beside = f" (and {len(there) - 1:,} more)" if len(there) > 1 else ""
@@ -209,7 +266,7 @@ def _write(answers: list[Answer], files: list[Path], form: Format) -> None:
 
 def _line(answer: Answer) -> str:
     """The tags of a sidecar; a comma or a line's end inside a tag would make two of it."""
-    return ", ".join(" ".join(_valid(name).replace(",", " ").split()) for name, _ in answer.outputs) + "\n"
+    return ", ".join(" ".join(valid(name).replace(",", " ").split()) for name, _ in answer.outputs) + "\n"
 
 
 def _write_parquet(answers: list[Answer], path: Path) -> None:
@@ -222,9 +279,9 @@ def _write_parquet(answers: list[Answer], path: Path) -> None:
     columns = {"picture": pyarrow.string(), "problem": pyarrow.string(), "outputs": pyarrow.list_(output)}
     rows = [
         {
-            "picture": _valid(answer.picture),
-            "problem": None if answer.problem is None else _valid(answer.problem),
-            "outputs": [{"name": _valid(name), "score": share} for name, share in answer.outputs],
+            "picture": valid(answer.picture),
+            "problem": None if answer.problem is None else valid(answer.problem),
+            "outputs": [{"name": valid(name), "score": share} for name, share in answer.outputs],
         }
         for answer in answers
     ]
@@ -232,7 +289,7 @@ def _write_parquet(answers: list[Answer], path: Path) -> None:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(columns)), handle)
 
 
-def _valid(text: str) -> str:
+def valid(text: str) -> str:
     """Bytes of a file name that are no UTF-8, escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -149,10 +149,7 @@ def part_lists(folder: Path) -> dict[str, list[str]]:
     """Names of pictures, without suffixes, by part, where lists lie beside the annotations or in VOC's ImageSets."""
     for place in (folder, folder.parent, *(folder.parent / "ImageSets" / kind for kind in ("Main", "Segmentation"))):
         found = {
-            part: path
-            for part, names in PARTS.items()
-            for name in names
-            if (path := place / f"{name}.txt").is_file()
+            part: path for part, names in PARTS.items() for name in names if (path := place / f"{name}.txt").is_file()
         }
         if "train" in found:
             return {part: [_stem(line) for line in read_names(path)] for part, path in found.items()}

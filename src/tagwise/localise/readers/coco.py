@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,18 @@ from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable
 from tagwise.localise.annotations import Category
 from tagwise.localise.faults import Faults, Kind
-from tagwise.localise.readers import PARTS, Box, RawObject, RawPicture, RawSet, Reading, finite, read_json, size_of, whole
-
+from tagwise.localise.readers import (
+    PARTS,
+    Box,
+    RawObject,
+    RawPicture,
+    RawSet,
+    Reading,
+    finite,
+    read_json,
+    size_of,
+    whole,
+)
 
 KINDS = ("instances_", "person_keypoints_", "captions_", "stuff_", "panoptic_", "image_info_")
 """How names of COCO's own files begin, all of which lie in one folder."""
@@ -35,7 +46,7 @@ def is_coco(plain: Any) -> bool:
 
 
 def json_files(folder: Path, needs: frozenset[str] | None = None) -> list[Path]:
-    """JSON files where COCO's are in a folder; of COCO's own kinds that of objects, or of keypoints if these are needed."""
+    """JSON files where COCO's are in a folder; of COCO's own kinds that of objects, or the one of keypoints."""
     places = [folder, folder / "annotations", *(folder / name for names in PARTS.values() for name in names)]
     files = [file for place in places for file in sorted(place.glob("*.json")) if file.is_file()]
     wanted = "person_keypoints_" if needs and "keypoints" in needs else "instances_"
@@ -93,7 +104,10 @@ def _read_file(path: Path) -> RawSet:
         licence=_licence(plain),
         faults=faults,
         beside=tuple(
-            at / token for place in (path.parent, path.parent.parent) for at in (place, place / "images") for token in tokens
+            at / token
+            for place in (path.parent, path.parent.parent)
+            for at in (place, place / "images")
+            for token in tokens
         ),
     )
 
@@ -108,10 +122,10 @@ def _categories(entries: list[Any], path: Path, faults: Faults) -> tuple[Categor
         words = entry.get("keypoints") or ()
         points = tuple(map(str, words)) if isinstance(words, list | tuple) else ()
         categories.append(Category(id=number, name=name.strip(), keypoints=points, mirrored=mirrored(points)))
-    for what, values in (("id", [one.id for one in categories]), ("name", [one.name for one in categories])):
-        twice = next((value for value in values if values.count(value) > 1), None)  # type: ignore[operator]
-        if twice is not None:
-            raise DataRefused(f"{path}: two categories have the {what} {printable(str(twice))!r}; make them differ.")
+    for what in ("id", "name"):
+        value, count = Counter(getattr(one, what) for one in categories).most_common(1)[0] if categories else ("", 0)
+        if count > 1:
+            raise DataRefused(f"{path}: two categories have the {what} {printable(str(value))!r}; make them differ.")
     categories.sort(key=lambda category: category.id)
     ids = [category.id for category in categories]
     if ids and ids != list(range(ids[0], ids[0] + len(ids))):
@@ -215,9 +229,15 @@ def _area(value: Any) -> float | None:
 
 def _licence(plain: Mapping[str, Any]) -> str:
     licences = plain.get("licenses")
-    names = [
-        one["name"] for one in licences if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]
-    ] if isinstance(licences, list) else []
+    names = (
+        [
+            one["name"]
+            for one in licences
+            if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]
+        ]
+        if isinstance(licences, list)
+        else []
+    )
     info = plain.get("info")
     stated = info.get("license") or info.get("licence") if isinstance(info, Mapping) else None
     told = ", ".join(dict.fromkeys(names)) or (stated if isinstance(stated, str) else "")

@@ -35,13 +35,13 @@ def read(path: Path, reading: Reading) -> dict[str, RawSet]:
     if has_mask_folders(path):
         pictures = [_of_folder(folder, number, name, faults) for number, folder in enumerate(_folders(path), 1)]
     else:
-        files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES] if path.is_dir() else [path]
+        files = (
+            [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES] if path.is_dir() else [path]
+        )
         if not files:
             raise UsageError(f"{path} holds no map of objects; give a folder of PNG files.")
         pictures = [_of_map(file, number, name, faults) for number, file in enumerate(files, 1)]
-    found = RawSet(
-        pictures=tuple(filter(None, pictures)), categories=(Category(id=1, name=name),), faults=faults
-    )
+    found = RawSet(pictures=tuple(filter(None, pictures)), categories=(Category(id=1, name=name),), faults=faults)
     return split(found, path)
 
 

@@ -84,7 +84,11 @@ def _object(parts: list[tuple[int, Any]], size: tuple[int, int] | None, path: Pa
                 return RawObject(category=entry["label"].strip(), id=place, shape=dict(shape))
             polygons.append(outline(entry.get("shape_type") or "polygon", _points(entry)))
         except (ShapeRefused, PictureRefused) as error:
-            kind = Kind.NO_SURFACE if entry.get("shape_type") in ("line", "linestrip", "point", "points") else Kind.BAD_MASK
+            kind = (
+                Kind.NO_SURFACE
+                if entry.get("shape_type") in ("line", "linestrip", "point", "points")
+                else Kind.BAD_MASK
+            )
             faults.add(kind, path, place, f"{error}; dropped")
     if not polygons:
         return None
@@ -93,8 +97,8 @@ def _object(parts: list[tuple[int, Any]], size: tuple[int, int] | None, path: Pa
 
 
 def _points(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
-    points = []
-    for point in entry.get("points") or []:
+    points, given = [], entry.get("points")
+    for point in given if isinstance(given, list) else ():
         x, y = (finite(number) for number in point) if isinstance(point, list) and len(point) == 2 else (None, None)
         if x is None or y is None:
             raise ShapeRefused("a point is not two finite numbers")

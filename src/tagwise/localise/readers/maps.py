@@ -70,7 +70,9 @@ def map_files(path: Path) -> tuple[Path, dict[str, list[Path]]]:
     lists = part_lists(folder)
     if list(parts) == ["train"] and lists:
         by_key = {key_of(file): file for file in files}
-        parts = {part: [by_key[name] for name in dict.fromkeys(names) if name in by_key] for part, names in lists.items()}
+        parts = {
+            part: [by_key[name] for name in dict.fromkeys(names) if name in by_key] for part, names in lists.items()
+        }
     if not parts.get("train"):
         raise UsageError(f"{path} has no training part, only {', '.join(parts)}; call its folder train.")
     return folder, parts
@@ -87,14 +89,17 @@ def find_colours(folder: Path) -> Path | None:
     return next((folder / name for name in COLOUR_FILES if (folder / name).is_file()), None)
 
 
-def colour_legend(path: Path) -> Legend:
-    """Lines ``red green blue name``; the classes are in their order, ``ignore`` and ``void`` are none.
+def colour_legend(path: Path, order: tuple[str, ...] | None = None) -> Legend:
+    """Lines ``red green blue name``; ``ignore`` and ``void`` are no classes.
+
+    Args:
+        path: The table.
+        order: The classes' names in another order than the table's.
 
     Raises:
-        DataRefused: A line is no such thing, or a name or colour comes twice.
+        DataRefused: A line is no such thing, a name or colour comes twice, or ``order`` has other names.
     """
-    labels: dict[int, int] = {}
-    classes: list[str] = []
+    names: dict[int, str] = {}
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -107,12 +112,16 @@ def colour_legend(path: Path) -> Legend:
         if found is None or max(colour) > 255:
             raise DataRefused(f"{path}, line {place}: {printable(line, 60)!r} is not 'red green blue name'.")
         value, name = colour[0] << 16 | colour[1] << 8 | colour[2], found[4]
-        if value in labels or name in classes:
+        if value in names or name in names.values():
             raise DataRefused(f"{path}, line {place}: {printable(line, 60)!r} comes twice; keep one.")
-        if name.lower() not in IGNORED_NAMES:
-            classes.append(name)
-        labels[value] = IGNORE if name.lower() in IGNORED_NAMES else len(classes) - 1
-    return Legend(classes=_counted(tuple(classes), path), labels=labels)
+        names[value] = name
+    listed = tuple(name for name in names.values() if name.lower() not in IGNORED_NAMES)
+    if order is not None and set(order) != set(listed):
+        odd = printable(min(set(order) ^ set(listed)), 40)
+        raise DataRefused(f"{path} and --classes differ, in {odd!r}; name the same classes.")
+    places = {name: place for place, name in enumerate(order or listed)}
+    labels = {value: places.get(name, IGNORE) for value, name in names.items()}
+    return Legend(classes=_counted(tuple(places), path), labels=labels)
 
 
 @dataclass(frozen=True, kw_only=True)

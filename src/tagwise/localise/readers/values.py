@@ -55,7 +55,8 @@ def read_values(source: Path | bytes) -> Values:
 
 
 def _array(image: Image.Image) -> NDArray[np.int32]:
-    packed = _PACKED.get(str(image.tile[0][3]), 1) if image.tile and image.mode == "L" else 1
+    tiles = getattr(image, "tile", None) or [("", None, 0, "")]
+    packed = _PACKED.get(str(tiles[0][3]), 1) if image.mode == "L" else 1
     if image.mode in ("RGB", "RGBA"):
         red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int32), 2, 0)
         return red << 16 | green << 8 | blue

@@ -42,10 +42,7 @@ def read(path: Path, reading: Reading) -> dict[str, RawSet]:
         found = {part: [(picture, _label_of(picture)) for picture in pictures] for part, pictures in listed.items()}
     else:
         found = _in_folders(folder, reading.images, faults)
-    sets = {
-        part: _read_part(files, names, faults if part == "train" else Faults())
-        for part, files in found.items()
-    }
+    sets = {part: _read_part(files, names, faults if part == "train" else Faults()) for part, files in found.items()}
     if _are_oriented(sets.values()):
         raise DataRefused(f"{path}: {_ORIENTED}")
     return split(sets["train"], folder) if list(sets) == ["train"] else sets
@@ -168,7 +165,9 @@ def _objects(path: Path, names: tuple[str, ...], faults: Faults) -> Iterator[Raw
         if number is None or len(values) < 4 or len(values) % 2:
             faults.add(Kind.MALFORMED, path, f"line {place}", "no class with a box or a polygon; dropped")
         elif not 0 <= number < len(names):
-            faults.add(Kind.UNKNOWN_CLASS, path, f"line {place}", f"class {number} of the classes 0 to {len(names) - 1}")
+            faults.add(
+                Kind.UNKNOWN_CLASS, path, f"line {place}", f"class {number} of the classes 0 to {len(names) - 1}"
+            )
         elif None in values:
             faults.add(Kind.NOT_FINITE, path, f"line {place}", "dropped")
         else:

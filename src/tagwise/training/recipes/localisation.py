@@ -120,6 +120,10 @@ def detectron2_3x(_: int, head: str = "faster", **changes: Any) -> Plan:
     return _detectron2(changes, _detecting(head, "detectron2_3x"), 270, 210, 250)
 
 
+_AS_RELEASED = {"retina": Detector(kind="retina", box_loss="l1", detections=300)}
+"""Where torchvision's builders differ from one head to another."""
+
+
 def torchvision_detection(pictures: int, head: str = "faster", **changes: Any) -> Plan:
     """Torchvision's references: 26 epochs, 46 for keypoints; the norms stay as they were pretrained."""
     head = _detecting(head, "torchvision_detection")
@@ -127,7 +131,7 @@ def torchvision_detection(pictures: int, head: str = "faster", **changes: Any) -
     return _located(
         changes,
         design="resnet50",
-        detector=Detector(kind=head),  # type: ignore[arg-type]
+        detector=_AS_RELEASED.get(head) or Detector(kind=head),  # type: ignore[arg-type]
         sizing=Sizing(shorter=(800,)) if head != "keypoint" else Sizing(shorter=_ONE_OF),
         **({"norms": "frozen", "freeze": "stem+1"} if changes.get("start") else {}),
         warmup_rate=0.00002,

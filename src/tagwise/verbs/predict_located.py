@@ -1,0 +1,428 @@
+"""``tagwise predict`` of detectors and segmenters: boxes, masks, keypoints and classes of pixels of any pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tagwise.base.errors import DataRefused, UsageError
+from tagwise.base.files import harmless, write_bytes, write_text
+from tagwise.base.progress import printable, progress, say
+from tagwise.verbs.evaluate_located import LookFlags, refuse_look
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from tagwise.localise.models import LocatedModel
+    from tagwise.localise.writing_detections import Detections
+
+Form = Literal["table", "csv", "jsonl", "coco", "pictures"]
+
+SHOWN_SCORE = 0.3
+"""Least score of a box that is told or drawn, where nothing is said."""
+LEGIBLE_SIDE = 320
+"""Pixels; smaller pictures are drawn on enlarged by whole numbers, so that names can be read."""
+_FORMS: dict[str, Form] = {".csv": "csv", ".jsonl": "jsonl", ".json": "coco", "": "pictures"}
+"""By suffix of what is written; a folder has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundObject:
+    """An object that a detector found."""
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
+    """x1, y1, x2, y2 in pixels of the picture as it is shown."""
+    mask: dict[str, Any] | None = None
+    """COCO's compressed run lengths."""
+    keypoints: tuple[tuple[float, float, float], ...] | None = None
+    """x, y and score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocatedAnswer:
+    """What was found on a picture, or why it cannot be read."""
+
+    picture: str
+    problem: str | None = None
+    width: int = 0
+    height: int = 0
+    objects: tuple[FoundObject, ...] = ()
+    """The surest first."""
+    pixel_fractions: tuple[tuple[str, float], ...] = ()
+    """Of a segmenter: classes with their share of the pixels, the largest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocatedPredictResult:
+    """One answer a picture, in the order of the pictures."""
+
+    answers: tuple[LocatedAnswer, ...]
+    format: Form
+    boxes: bool
+    """Whether a detector answered."""
+    written: Path | None = None
+
+    def __str__(self) -> str:
+        if self.written is not None:
+            return f"{self._summary()}: {self.written}"
+        told = {"csv": _csv, "jsonl": _jsonl}.get(self.format, _table)
+        return told(self.answers, self.boxes).rstrip("\n")
+
+    def _summary(self) -> str:
+        broken = [answer.picture for answer in self.answers if answer.problem is not None]
+        first = f" (first {printable(broken[0])})" if broken else ""
+        found = sum(len(answer.objects) for answer in self.answers)
+        objects = f", {found:,} object{'' if found == 1 else 's'} found" if self.boxes else ""
+        pictures = f"{len(self.answers):,} picture{'' if len(self.answers) == 1 else 's'}"
+        return f"{pictures}, {len(broken):,} unreadable{first}{objects}"
+
+
+def predict_located(
+    pictures: list[tuple[Path, Path]],
+    look: LookFlags,
+    *,
+    model: str | Path,
+    top: int | None,
+    threshold: float | None,
+    form: str | None,
+    out: Path | None,
+    device: str | None,
+    overwrite: bool,
+) -> LocatedPredictResult:
+    """As ``predict``, of what tells where things are.
+
+    Raises:
+        UsageError: A flag that cannot be meant, or ``out`` is there.
+        DataRefused: No picture can be read.
+    """
+    from tagwise.base.devices import choose_device
+    from tagwise.localise.models import load_located
+    from tagwise.pixels.quiet import quiet_libraries
+
+    chosen = _chosen_form(form, out)
+    where, loaded = choose_device(device), load_located(model)
+    boxes = loaded.facts.detector is not None
+    refuse_look(loaded, look)
+    _refuse_idle(loaded, top, threshold, chosen)
+    files = _files(pictures, chosen, out, boxes=boxes, overwrite=overwrite)
+    if threshold is None:
+        threshold = 0.0 if chosen == "coco" else SHOWN_SCORE
+    work = _Work(model=loaded, look=look, device=where, top=top, threshold=threshold, keep_all=chosen == "coco")
+    answers = []
+    with quiet_libraries(), progress("predicting", len(pictures)) as ticker:
+        for answer in work.answers([path for path, _ in pictures], files):
+            answers.append(answer)
+            ticker.advance()
+    if all(answer.problem is not None for answer in answers):
+        raise DataRefused(
+            f"None of {len(answers)} pictures can be read; {printable(answers[0].picture)}: "
+            f"{printable(answers[0].problem or '')}."
+        )
+    if chosen == "coco":
+        _write_coco(work, out)
+    elif out is not None and chosen != "pictures":
+        write_text(out, {"csv": _csv, "jsonl": _jsonl}[chosen](answers, boxes))
+    for answer in answers if chosen in ("coco", "pictures") else ():
+        if answer.problem is not None:
+            say(f"{printable(answer.picture)} is left out: {printable(answer.problem)}")
+    return LocatedPredictResult(answers=tuple(answers), format=chosen, boxes=boxes, written=out)
+
+
+class _Work:
+    """A model at work on picture after picture.
+
+    Args:
+        model: A detector or segmenter.
+        look: How a segmenter looks.
+        device: Where.
+        top: Boxes a picture, None: all.
+        threshold: Least score of a box.
+        keep_all: Keep detections for COCO results.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: LocatedModel,
+        look: LookFlags,
+        device: torch.device,
+        top: int | None,
+        threshold: float,
+        keep_all: bool,
+    ) -> None:
+        self.model, self._look, self._device, self._top = model, look, device, top
+        self._threshold, self._keep_all = threshold, keep_all
+        self._names = [category.name for category in model.categories]
+        self.kept: list[tuple[int, LocatedAnswer, Detections]] = []
+        """Numbers of pictures, from 1, with what was found on them."""
+        model.net.to(device)
+
+    def answers(self, paths: Sequence[Path], files: Sequence[tuple[Path, ...]]) -> Iterator[LocatedAnswer]:
+        """What is on each picture; drawn into its files, where there are any."""
+        from tagwise.pixels.decode import decode
+        from tagwise.pixels.place import PictureRefused
+
+        for number, path in enumerate(paths, 1):
+            try:
+                picture_HWC = decode(path).pixels_HWC
+            except PictureRefused as refusal:
+                yield LocatedAnswer(picture=str(path), problem=refusal.reason)
+                continue
+            told = self._boxes if self.model.facts.detector is not None else self._pixels
+            yield told(number, path, picture_HWC, files[number - 1] if files else ())
+
+    def _boxes(
+        self, number: int, path: Path, picture_HWC: NDArray[np.uint8], files: tuple[Path, ...]
+    ) -> LocatedAnswer:
+        from tagwise.localise.drawing import png
+        from tagwise.localise.locating import detect
+
+        assert self.model.facts.detector is not None
+        height, width = picture_HWC.shape[:2]
+        found = _best(detect(self.model.net, picture_HWC, self.model.facts.detector, self._device), self._threshold)
+        found = found if self._top is None else _rows(found, range(min(self._top, len(found.scores_N))))
+        if files:
+            write_bytes(files[0], png(draw_found(picture_HWC, found, self._names)))
+        objects = tuple(_object(found, row, self._names) for row in range(len(found.scores_N)))
+        answer = LocatedAnswer(picture=str(path), width=width, height=height, objects=objects)
+        if self._keep_all:
+            self.kept.append((number, answer, found))
+        return answer
+
+    def _pixels(
+        self, _: int, path: Path, picture_HWC: NDArray[np.uint8], files: tuple[Path, ...]
+    ) -> LocatedAnswer:
+        import numpy as np
+
+        from tagwise.localise.drawing import png
+        from tagwise.localise.locating import segment
+        from tagwise.localise.writing import write_palette_png
+
+        facts = self.model.facts
+        assert facts.sizing is not None
+        labels_HW = segment(
+            self.model.net, picture_HWC, facts.view, facts.sizing, self._look.windows(), self._device
+        )
+        if files:
+            write_palette_png(labels_HW, files[0])
+            write_bytes(files[1], png(draw_map(picture_HWC, labels_HW, self._names)))
+        shares = np.bincount(labels_HW.ravel(), minlength=len(self._names)) / labels_HW.size
+        ranked = [label for label in np.argsort(-shares, kind="stable").tolist() if shares[label]]
+        return LocatedAnswer(
+            picture=str(path),
+            width=picture_HWC.shape[1],
+            height=picture_HWC.shape[0],
+            pixel_fractions=tuple((self._names[label], float(shares[label])) for label in ranked),
+        )
+
+
+def draw_found(picture_HWC: NDArray[np.uint8], found: Detections, names: Sequence[str]) -> NDArray[np.uint8]:
+    """What a detector found, on its picture, which is enlarged where it is small."""
+    import numpy as np
+
+    from tagwise.localise import rasters
+    from tagwise.localise.drawing import DrawnObjects, draw_objects
+
+    keypoints_NK3 = None
+    if found.keypoints_NK3 is not None:
+        keypoints_NK3 = np.array(found.keypoints_NK3, np.float64)
+        keypoints_NK3[..., 2] = 2  # all are told; how surely, a drawing cannot show
+    masks = [rasters.decode(mask) for mask in found.masks or ()]
+    objects = DrawnObjects(
+        boxes_N4=np.asarray(found.boxes_N4, np.float64),
+        labels_N=np.asarray(found.labels_N, np.int64),
+        names=names,
+        scores_N=np.asarray(found.scores_N, np.float64),
+        masks_NHW=np.stack(masks) if masks else None,
+        keypoints_NK3=keypoints_NK3,
+    )
+    return draw_objects(picture_HWC, objects, scale=legible_scale(picture_HWC.shape[:2]))
+
+
+def draw_map(picture_HWC: NDArray[np.uint8], labels_HW: NDArray[np.uint8], names: Sequence[str]) -> NDArray[np.uint8]:
+    """Classes of pixels over their picture, above their names; a background is left as it is."""
+    import numpy as np
+
+    from tagwise.localise.drawing import with_legend
+    from tagwise.localise.overlays import overlay
+
+    scale = legible_scale(picture_HWC.shape[:2])
+    plain = 0 if names[0] == "background" else None
+    large_HWC, large_HW = (values.repeat(scale, 0).repeat(scale, 1) for values in (picture_HWC, labels_HW))
+    shown = [label for label in np.unique(labels_HW).tolist() if label != plain]
+    return with_legend(overlay(large_HWC, large_HW, plain=plain), shown, names)
+
+
+def legible_scale(size: Sequence[int]) -> int:
+    """How much a picture of this height and width is enlarged, so that names on it can be read."""
+    return max(1, LEGIBLE_SIDE // max(size))
+
+
+def _best(found: Detections, threshold: float) -> Detections:
+    """From the threshold on, the surest first."""
+    import numpy as np
+
+    order = np.argsort(-found.scores_N, kind="stable")
+    return _rows(found, order[found.scores_N[order] >= threshold].tolist())
+
+
+def _rows(found: Detections, rows: Sequence[int]) -> Detections:
+    import numpy as np
+
+    from tagwise.localise.writing_detections import Detections
+
+    chosen = np.array(rows, np.int64)
+    return Detections(
+        boxes_N4=found.boxes_N4[chosen],
+        scores_N=found.scores_N[chosen],
+        labels_N=found.labels_N[chosen],
+        masks=None if found.masks is None else tuple(found.masks[row] for row in rows),
+        keypoints_NK3=None if found.keypoints_NK3 is None else found.keypoints_NK3[chosen],
+    )
+
+
+def _object(found: Detections, row: int, names: Sequence[str]) -> FoundObject:
+    from tagwise.localise.writing import plain_rle
+
+    points = None if found.keypoints_NK3 is None else found.keypoints_NK3[row].round(2).tolist()
+    x1, y1, x2, y2 = (round(value, 2) for value in found.boxes_N4[row].tolist())
+    return FoundObject(
+        name=names[found.labels_N[row]],
+        score=round(float(found.scores_N[row]), 6),
+        box=(x1, y1, x2, y2),
+        mask=None if found.masks is None else plain_rle(found.masks[row]),
+        keypoints=None if points is None else tuple((x, y, score) for x, y, score in points),
+    )
+
+
+def _chosen_form(asked: str | None, out: Path | None) -> Form:
+    """What flag and suffix agree on."""
+    if asked in ("parquet", "txt"):
+        raise UsageError(f"--format {asked} is of labels, and this model tells where things are; give table, csv, "
+                         "jsonl or coco.")
+    if out is None:
+        if asked == "coco":
+            raise UsageError("--format coco is not printed; say where it goes with -o results.json.")
+        return asked or "table"  # type: ignore[return-value]
+    by_suffix = _FORMS.get(out.suffix.lower(), "pictures" if out.is_dir() else None)
+    if by_suffix is None:
+        raise UsageError(f"{out} has a suffix of no format; end it in .csv, .jsonl or .json, or give a folder.")
+    if asked not in (None, by_suffix):
+        raise UsageError(f"--format {asked} and -o {out} do not go together; leave --format away or rename -o.")
+    return by_suffix
+
+
+def _refuse_idle(model: LocatedModel, top: int | None, threshold: float | None, form: Form) -> None:
+    if model.facts.detector is None:
+        given = "--top" if top is not None else "--threshold" if threshold is not None else ""
+        if given or form == "coco":
+            raise UsageError(f"{given or 'COCO results'} is for boxes; {model.name} tells the class of each pixel.")
+    if (top is not None and top < 1) or (threshold is not None and not 0 <= threshold <= 1):
+        raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
+
+
+def _files(
+    pictures: list[tuple[Path, Path]], form: Form, out: Path | None, *, boxes: bool, overwrite: bool
+) -> list[tuple[Path, ...]]:
+    """The files of each picture in a folder; none where there is no folder."""
+    from tagwise.verbs.predict import refuse_existing, sidecars
+
+    if out is None:
+        return []
+    if form != "pictures":
+        if not overwrite:
+            refuse_existing([out])
+        return []
+    folders = [out] if boxes else [out / "maps", out / "overlays"]
+    files = [sidecars(pictures, folder, ".png", "drawing") for folder in folders]
+    if not overwrite:
+        refuse_existing([file for group in files for file in group])
+    return list(zip(*files, strict=True))
+
+
+def _write_coco(work: _Work, out: Path | None) -> None:
+    """Pictures count from 1 in their order and have their file names, because nobody gave them ids."""
+    import numpy as np
+
+    from tagwise.localise.annotations import AnnotatedPicture, Annotations
+    from tagwise.localise.writing_detections import coco_detections, write_detections
+    from tagwise.pixels.place import Place
+
+    assert out is not None
+    none = np.zeros(0)
+    pictures = tuple(
+        AnnotatedPicture(
+            place=Place(answer.picture),
+            name=answer.picture,
+            id=number,
+            width=answer.width,
+            height=answer.height,
+            boxes_N4=np.zeros((0, 4)),
+            categories_N=none.astype(np.int64),
+            ids=(),
+            areas_N=none,
+            crowd_N=none.astype(bool),
+            difficult_N=none.astype(bool),
+            masks=(),
+        )
+        for number, answer, _ in work.kept
+    )
+    shown = Annotations(name="pictures", form="coco", categories=work.model.categories, pictures=pictures)
+    results = coco_detections([found for _, _, found in work.kept], shown)
+    names = {picture.id: picture.name for picture in pictures}
+    write_detections(out, [{**result, "file_name": names[result["image_id"]]} for result in results])
+
+
+def _table(answers: Sequence[LocatedAnswer], boxes: bool) -> str:
+    from tagwise.pages.page import Table
+    from tagwise.pages.tables import text_table
+
+    rows: list[tuple[str, ...]] = []
+    for answer in answers:
+        picture = printable(answer.picture, 60)
+        if answer.problem is not None:
+            rows.append((picture, f"not read: {answer.problem}", *([""] * (2 if boxes else 1))))
+        elif boxes:
+            told = [(one.name, f"{one.score:.2f}", " ".join(f"{value:.0f}" for value in one.box)) for one in answer.objects]
+            rows += [(picture, *one) for one in told or [("nothing above the threshold", "", "")]]
+        else:
+            rows += [(picture, name, f"{share:.1%}") for name, share in answer.pixel_fractions]
+    columns = ("picture", "found", *(("score", "box: left top right bottom") if boxes else ("share of its pixels",)))
+    return text_table(Table(columns=columns, rows=rows, numeric=columns[2:]))
+
+
+def _csv(answers: Sequence[LocatedAnswer], boxes: bool) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    numbers = ("score", "x1", "y1", "x2", "y2") if boxes else ("pixel_fraction",)
+    writer.writerow(["picture", "problem", "name", *numbers])
+    for answer in answers:
+        start = [harmless(answer.picture), harmless(answer.problem or "")]
+        found = [[one.name, f"{one.score:.6f}", *(f"{value:.2f}" for value in one.box)] for one in answer.objects]
+        found += [[name, f"{share:.6f}"] for name, share in answer.pixel_fractions]
+        for name, *values in found or [["", *([""] * len(numbers))]]:
+            writer.writerow([*start, harmless(name), *values])
+    return text.getvalue()
+
+
+def _jsonl(answers: Sequence[LocatedAnswer], boxes: bool) -> str:
+    # Names of files may hold bytes that are no text; such a name is escaped, never dropped.
+    return "".join(json.dumps(_plain(answer, boxes), ensure_ascii=True) + "\n" for answer in answers)
+
+
+def _plain(answer: LocatedAnswer, boxes: bool) -> dict[str, Any]:
+    start: dict[str, Any] = {"picture": answer.picture, "problem": answer.problem}
+    start |= {"width": answer.width, "height": answer.height}
+    if not boxes:
+        return start | {"pixel_fractions": dict(answer.pixel_fractions)}
+    objects = [{name: value for name, value in vars(one).items() if value is not None} for one in answer.objects]
+    return start | {"objects": objects}
