@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import cifar_docs, curve_docs
+from bench import cifar_docs, curve_docs, locate_docs
 from bench.cifar_docs import cifar_sections
 from bench.curve_docs import curve_sections, curve_summary
 from bench.label_docs import label_blocks
@@ -288,6 +288,10 @@ def pages() -> dict[Path, str]:
             "start_up": start_up_table(),
         },
         REPOSITORY / "docs" / "labels.md": label_blocks(),
+        REPOSITORY / "docs" / "localisation.md": {
+            "recipes": locate_docs.recipe_table(),
+            "measured": locate_docs.measured_table(),
+        },
         REPOSITORY / "docs" / "training.md": {"recipes": recipe_table(), "notes": recipe_notes()},
     }
     return {path: filled(path.read_text("utf-8"), blocks) for path, blocks in contents.items()}

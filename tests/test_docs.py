@@ -15,7 +15,10 @@ import tagwise
 from bench import curve_docs, curves, record, write_docs, write_models
 from tests.conftest import REPOSITORY
 
-PAGES = [REPOSITORY / "README.md", *(REPOSITORY / "docs" / f"{name}.md" for name in ("labels", "results", "training"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    *(REPOSITORY / "docs" / f"{name}.md" for name in ("labels", "localisation", "results", "training")),
+]
 MARKDOWN = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^\$?\s*(tagwise [a-z].*)$", re.MULTILINE)

@@ -6,8 +6,10 @@ import importlib
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +17,8 @@ from torch import Tensor, nn
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.views import View
 
-OPSET = 17
-"""Of ONNX, from onnxruntime 1.12 on; regions are pooled half a pixel aside from 16 on."""
+OPSET = 18
+"""Of ONNX, from onnxruntime 1.14 on: the first that smooths pictures while it shrinks them."""
 _MOST_BYTES = 2**31 - 2**24
 """Of weights in one file: a message of protobuf has 2 GiB at most, the graph included."""
 Axes = Mapping[int, str]
@@ -115,8 +117,9 @@ def onnx_bytes(graph: Graph, images: Tensor, facts: Mapping[str, str]) -> bytes:
 def _followed(graph: Graph, images: Tensor) -> bytes:
     file = io.BytesIO()
     axes = {graph.input: graph.input_axes, **graph.outputs}
+    torch.onnx.register_custom_op_symbolic("aten::_upsample_bilinear2d_aa", _smoothed, OPSET)
     # Following one call is torch's older way; the newer one cannot leave the number of a picture's objects open.
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _no_log():
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -133,6 +136,22 @@ def _followed(graph: Graph, images: Tensor) -> bytes:
             first = " ".join(str(error).split(". ")[0].split()).rstrip(".")
             raise TagwiseError(f"This net cannot be told in ONNX {OPSET}: {first}; another design may.") from error
     return file.getvalue()
+
+
+def _no_log() -> AbstractContextManager[Any]:
+    """Torch switches its log on, which prints the whole graph when something has no word in ONNX."""
+    return mock.patch.object(torch._C, "_jit_set_onnx_log_enabled", create=True)
+
+
+def _smoothed(g: Any, images_BCHW: Any, size: Any, _align_corners: Any, *_scales: Any) -> Any:
+    """Torch's bilinear resize with antialiasing, which its older exporter does not know."""
+    zero, two = (g.op("Constant", value_t=torch.tensor([number])) for number in (0, 2))
+    if size.node().kind() == "prim::ListConstruct":
+        size = g.op("Concat", *(g.op("Unsqueeze", side, zero) for side in size.node().inputs()), axis_i=0)
+    nothing = g.op("Constant", value_t=torch.tensor([]))
+    sizes = g.op("Concat", g.op("Slice", g.op("Shape", images_BCHW), zero, two), size, axis_i=0)
+    # Weights beyond the edge are left away, as torch does.
+    return g.op("Resize", images_BCHW, nothing, nothing, sizes, mode_s="linear", antialias_i=1, exclude_outside_i=1)
 
 
 def onnx_outputs(content: bytes, graph: Graph, pictures: Sequence[Tensor]) -> list[dict[str, Tensor]]:

@@ -110,7 +110,7 @@ def model_facts(plan: Plan, target: LocatedTarget, start: Model | LocatedModel |
         mirrored=categories[0].mirrored if categories else (),
         images=images or plan.seen,
         lineage=(*(start.facts.lineage if start else ()), f"{train.name}, {images or plan.seen:,} pictures seen"),
-        licence="; ".join(dict.fromkeys(licences)) or "unknown",  # type: ignore[arg-type]
+        licence="; ".join(dict.fromkeys(licences)) or "unknown",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
@@ -47,10 +48,20 @@ class Shown(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has 
         if self.training:
             return image, target
         if self.antialiased and target is None:
-            size = fitted_size(*image.shape[-2:], self.min_size[-1], self.max_size)
+            size = (_followed_size if torch.jit.is_tracing() else fitted_size)(
+                *image.shape[-2:], self.min_size[-1], self.max_size
+            )
             return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0], None
         resized: tuple[Tensor, dict[str, Tensor] | None] = super().resize(image, target)
         return resized
+
+
+def _followed_size(height: Tensor, width: Tensor, shorter: int, longest: int) -> tuple[Tensor, Tensor]:
+    """``fitted_size`` in operators that an export can follow."""
+    sides = torch.stack([height, width]).double()
+    scale = torch.minimum(shorter / sides.min(), longest / sides.max())
+    fitted = (sides * scale + 0.5).floor().clamp(min=1).long()
+    return fitted[0], fitted[1]
 
 
 def build_detector(

@@ -108,6 +108,8 @@ class Gallery:
 
     pictures: Sequence[Picture]
     caption: str = ""
+    pairs: bool = False
+    """Each two belong together, such as truth and prediction, and stay side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,7 @@ def _cut(block: Block, most_bytes: int) -> list[Block]:
         if used > most_bytes:
             break
         kept += 1
+    kept -= kept % 2 if block.pairs and kept < len(block.pictures) else 0
     left_out = len(block.pictures) - kept
     if not left_out:
         return [block]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError, unknown
 from tagwise.verbs.compare_located import LocatedCompareResult, compare_located
 from tagwise.verbs.locate import AnnotationFlags
-from tagwise.verbs.planning import PlanFlags, refuse_no_workers, several
+from tagwise.verbs.planning import PlanFlags, refuse_given, refuse_no_workers, several
 
 if TYPE_CHECKING:
     from tagwise.localise.models import LocatedModel
@@ -170,10 +170,12 @@ def compare(
         "batch": batch,
         "resolution": resolution,
         "lr": lr,
-        "set_": set_,
+        "set": set_,
     }
-    _refuse_idle(head, labelled, located)
-    if head is not None:
+    if head is None:
+        refuse_given(located, "without --head the target's pictures are labelled as a whole")
+    else:
+        refuse_given(labelled, f"--head {head} tells where things are")
         return compare_located(
             head,
             target,
@@ -235,19 +237,6 @@ def compare(
         variations=(vivid, longer),
     )
     return CompareResult(folder=out, comparison=contest.hold(out, overwrite=overwrite))
-
-
-def _refuse_idle(head: str | None, labelled: dict[str, Any], located: dict[str, Any]) -> None:
-    """Flags of labels of whole pictures with --head, and of annotations without."""
-    idle = [
-        name.rstrip("_").replace("_", "-")
-        for name, value in (labelled if head else located).items()
-        if value is not None
-    ]
-    if idle and head is None:
-        raise UsageError(f"--{idle[0]} is for annotations; give --head, such as --head faster.")
-    if idle:
-        raise UsageError(f"--{idle[0]} is for labels of whole pictures; leave it away, or --head.")
 
 
 def comparison_table(comparison: Comparison) -> Table:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tagwise.localise.contest import Start
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.target import LocatedTarget
-    from tagwise.nets.design import Design
     from tagwise.training.models import Model
 
 SEEDS = (0, 1, 2)
@@ -39,7 +38,7 @@ class LocatedCompareResult:
 
     def __str__(self) -> str:
         from tagwise.pages.tables import text_table
-        from tagwise.verbs.located_findings import length_table, statements
+        from tagwise.verbs.compared_starts import length_table, statements
 
         found = self.comparison
         return "\n".join(
@@ -87,8 +86,9 @@ def compare_located(
     if opened.test is None:
         raise UsageError(f"{target} has no test part and no validation part; give --test.")
     starts = _starts(head, recipe, opened, things, flags, where)
-    for name, value in plan_facts(starts[0].plan, len(opened.train)).items():
-        say(f"{name}: {value}")
+    facts = plan_facts(starts[0].plan, len(opened.train))
+    for name in ("pictures seen", "learning rate", "optimiser"):
+        say(f"{name}: {facts[name]}")
     contest = LocatedContest(
         head=head,
         target=opened,
@@ -127,7 +127,7 @@ def _starts(
     flags: PlanFlags,
     device: torch.device,
 ) -> tuple[Start, ...]:
-    """Scratch, once for each design, and the models."""
+    """Scratch, once for each design and with the view of its first model, and the models."""
     from tagwise.localise.contest import Start
     from tagwise.nets.designs import DESIGNS
     from tagwise.verbs.compare import model_names
@@ -139,12 +139,13 @@ def _starts(
     groups = {design: known.get(design, f"design {number}") for number, design in enumerate(designs, start=1)}
     make = recipe_of(head, recipe)
 
-    def start(name: str, design: Design, model: Model | LocatedModel | None) -> Start:
-        made = functools.partial(make, design=design)
+    def start(name: str, like: Model | LocatedModel, model: Model | LocatedModel | None) -> Start:
+        made = functools.partial(make, design=like.facts.design, view=like.facts.view)
         plan = plan_of(made, opened, flags, model, device, 0, fitted=recipe in (None, *FITTED))
-        return Start(name=name, model=model, group=groups[design], plan=plan)
+        return Start(name=name, model=model, group=groups[plan.design], plan=plan)
 
+    first = {model.facts.design: model for model in reversed(models)}
     return (
-        *(start(scratch_name(group, len(groups)), design, None) for design, group in groups.items()),
-        *(start(name, model.facts.design, model) for name, model in zip(names, models, strict=True)),
+        *(start(scratch_name(group, len(groups)), first[design], None) for design, group in groups.items()),
+        *(start(name, model, model) for name, model in zip(names, models, strict=True)),
     )

@@ -138,7 +138,8 @@ def evaluate_located(
     """
     from tagwise.base.devices import choose_device
     from tagwise.localise.models import load_located
-    from tagwise.verbs.locate import digest_of, open_parts, under_classes
+    from tagwise.localise.target import digest_of
+    from tagwise.verbs.locate import open_parts, under_classes
 
     where, loaded = choose_device(device), load_located(model)
     refuse_look(loaded, look)

@@ -298,20 +298,20 @@ def plan_of(
         make,
         len(opened.train),
         plain,
-        start,
+        start,  # type: ignore[arg-type]
         device,
         task="locate",
         data=opened.digest,
-        seed=seed,  # type: ignore[arg-type]
+        seed=seed,
     )
     if flags.resolution is not None:
         assert plan.sizing is not None
         plan = dataclasses.replace(plan, sizing=resized(plan.sizing, flags.resolution))
     if fitted and plan.detector is not None and not any("anchor" in text for text in flags.set_ or ()):
         advice = _advice(plan, opened.train)  # type: ignore[arg-type]
-        anchors = {"anchor_sizes": advice.sizes, "anchor_ratios": advice.ratios}
         if advice.advised_share > advice.share:
-            plan = dataclasses.replace(plan, detector=dataclasses.replace(plan.detector, **anchors))
+            fitting = dataclasses.replace(plan.detector, anchor_sizes=advice.sizes, anchor_ratios=advice.ratios)
+            plan = dataclasses.replace(plan, detector=fitting)
     if plan.model_of == "best" and opened.validation is None:
         plan = dataclasses.replace(plan, model_of="last")
     return plan

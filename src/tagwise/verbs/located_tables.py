@@ -13,7 +13,7 @@ from tagwise.pages.page import Cell, Table
 KINDS = {"boxes": "boxes", "masks": "masks", "keypoints": "keypoints"}
 """What a detector's scores are kept under, and called."""
 MEANINGS = {
-    "AP": "mean precision over recall, classes and IoU .50, .55 to .95",
+    "AP": "mean over classes, recall and IoU .50 to .95",
     "AP50": "at IoU .50: what is found",
     "AP75": "at IoU .75: and placed well",
     "AP_small": "of objects below 32 x 32 pixels",
@@ -50,8 +50,9 @@ def numbers_table(columns: Mapping[str, Mapping[str, Any]], caption: str = "") -
     for name in (name for name in MEANINGS if name in names):
         cells: list[Cell] = [name]
         for one in columns.values():
-            cells += [_said(one["numbers"], name), _said(one["class_agnostic"], name)]
-        rows.append([*cells, MEANINGS[name]])
+            cells += [_number(one["numbers"].get(name)), _number(one["class_agnostic"].get(name))]
+        absent = "; -1: there is none" if -1 in [one["numbers"].get(name) for one in columns.values()] else ""
+        rows.append([*cells, MEANINGS[name] + absent])
     heads = [head for of in columns for head in (of, f"{of}, {ANY_CLASS}")]
     return Table(columns=("number", *heads, "what it is"), rows=rows, caption=caption, numeric=heads)
 
@@ -105,8 +106,8 @@ def score_words(value: float | None) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.3f}"
 
 
-def _said(numbers: Mapping[str, float], name: str) -> str | None:
-    return said(numbers[name], name) if name in numbers else None
+def _number(value: float | None) -> str | None:
+    return None if value is None else "-1" if value == -1 else f"{value:.3f}"
 
 
 def objects_of(scores: Mapping[str, Any]) -> int:

@@ -323,9 +323,10 @@ def _chosen_form(asked: str | None, out: Path | None) -> Form:
 
 def _refuse_idle(model: LocatedModel, top: int | None, threshold: float | None, form: Form) -> None:
     if model.facts.detector is None:
-        given = "--top" if top is not None else "--threshold" if threshold is not None else ""
-        if given or form == "coco":
-            raise UsageError(f"{given or 'COCO results'} is for boxes; {model.name} tells the class of each pixel.")
+        idle = {"--top is": top is not None, "--threshold is": threshold is not None, "COCO results are": form == "coco"}
+        if any(idle.values()):
+            given = next(name for name, was in idle.items() if was)
+            raise UsageError(f"{given} for boxes; {model.name} tells the class of each pixel.")
     if (top is not None and top < 1) or (threshold is not None and not 0 <= threshold <= 1):
         raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
 

@@ -56,34 +56,47 @@ def report(
 
 def write_report(runs: list[Path], out: Path, title: str | None, closing: Sequence[Section]) -> ReportResult:
     """Writes the page with further sections at its end."""
+    from tagwise.localise.comparisons import compares_located
     from tagwise.pages.page import Report, write
-    from tagwise.verbs import label_curve, sections
+    from tagwise.verbs import compared_starts, label_curve, located_sections, sections
     from tagwise.verbs.pretrain import LAWS_FILE
 
     if not runs:
         raise UsageError("There is nothing to report on; give run folders or comparisons.")
-    comparisons = [folder for folder in runs if sections.is_comparison(folder)]
-    trainings = [folder for folder in runs if folder not in comparisons]
+    located = [folder for folder in runs if compares_located(folder)]
+    comparisons = [folder for folder in runs if sections.is_comparison(folder) and folder not in located]
+    trainings = [folder for folder in runs if folder not in (*comparisons, *located)]
     for folder in trainings:
         sections.refuse_others(folder)
     pretrainings = [folder for folder in trainings if (folder / LAWS_FILE).is_file()]
+    locating = [folder for folder in trainings if located_sections.is_located(folder)]
     curves = label_curve.curves_of(comparisons)
     alone = [folder for folder in comparisons if not any(folder in curve for curve in curves)]
     parts = [label_curve.curve_section(curve) for curve in curves]
     parts += [section for folder in alone for section in sections.of_comparison(folder)]
+    parts += [section for folder in located for section in compared_starts.sections(folder)]
     parts += sections.of_pretrainings(pretrainings) if pretrainings else []
-    parts += sections.of_trainings([folder for folder in trainings if folder not in pretrainings])
+    parts += sections.of_trainings([folder for folder in trainings if folder not in (*pretrainings, *locating)])
+    parts += located_sections.of_located(locating)
+    facts = [located_sections.located_provenance(folder) for folder in locating]
+    told = (sections.subtitle(comparisons, pretrainings), located_sections.located_subtitle(locating))
     write(
         Report(
-            title=title or ("What the tags bought" if comparisons or pretrainings else "How the training went"),
-            subtitle=sections.subtitle(comparisons, pretrainings),
+            title=title or _title(tags=bool(comparisons or located or pretrainings), places=bool(locating)),
+            subtitle="; ".join(filter(None, told)),
             summary=[
                 *(finding for curve in curves for finding in label_curve.curve_findings(curve)),
                 *(finding for folder in alone for finding in sections.findings(folder)),
+                *(finding for folder in located for finding in compared_starts.findings(folder)),
+                *located_sections.findings_of_runs(locating),
             ],
             sections=[*parts, *closing],
-            provenance=sections.provenance(runs),
+            provenance=sections.provenance(runs) | {name: fact for one in facts for name, fact in one.items()},
         ),
         out,
     )
     return ReportResult(page=out, size=out.stat().st_size)
+
+
+def _title(*, tags: bool, places: bool) -> str:
+    return "What the tags bought" if tags else "Where things are" if places else "How the training went"

@@ -21,27 +21,29 @@ FURTHEST = 10
 Log: TypeAlias = list[dict[str, Any]]
 
 
-def run_blocks(folders: list[Path], caption: str) -> list[Block]:
-    """Loss, accuracy on held-out pictures where it was measured, learning rate, waiting, and a table of the runs.
+def run_blocks(folders: list[Path], caption: str, *, score: str = "accuracy") -> list[Block]:
+    """Loss, score on held-out pictures where it was measured, learning rate, waiting, and a table of the runs.
 
     Time without pictures is drawn of runs that read them from their files: packed ones hardly wait.
 
     Args:
         folders: Finished runs.
         caption: Of the losses.
+        score: What held-out pictures were judged by, one for all.
     """
     plans = {folder.name: read_json(folder / "plan.json") for folder in folders}
     logs = {folder.name: _lines(folder / "log.jsonl") for folder in folders}
-    judged = {folder.name: _lines(folder / "held_out.jsonl") for folder in folders}
+    judged = {folder.name: list(map(_judged, _lines(folder / "held_out.jsonl"))) for folder in folders}
     fed = {name: lines if plans[name]["feed"] == "files" else [] for name, lines in logs.items()}
-    blocks: list[Block] = [_chart(logs, "excess_loss", caption=caption)]
+    loss = "excess loss" if score == "accuracy" else "loss"
+    blocks: list[Block] = [_chart(logs, "excess_loss", caption=caption, measure=loss)]
     if any(judged.values()):
-        blocks.append(
-            _chart(judged, "score", caption="Score on held-out pictures after each epoch: accuracy, AP or mean IoU.")
-        )
-    blocks.append(_chart(logs, "rate", caption="Learning rate."))
+        told = f"{score[:1].upper()}{score[1:]} on held-out pictures after each epoch."
+        blocks.append(_chart(judged, "score", caption=told, measure=f"held-out {score}", fractions=score == "accuracy"))
+    blocks.append(_chart(logs, "rate", caption="Learning rate.", measure="learning rate"))
     if any(fed.values()):
-        blocks.append(_chart(fed, "waiting_fraction", caption="Share of the time without pictures to learn from."))
+        told = "Share of the time without pictures to learn from."
+        blocks.append(_chart(fed, "waiting_fraction", caption=told, measure="waiting for pictures", fractions=True))
     return [*blocks, _run_table(folders, plans, logs)]
 
 
@@ -65,18 +67,14 @@ def exposure_table(run: str, exposures: dict[str, Any]) -> Table:
     )
 
 
-_MEASURES = {
-    "excess_loss": "excess loss",
-    "score": "held-out score",
-    "rate": "learning rate",
-    "waiting_fraction": "waiting for pictures",
-}
-
-
-def _chart(logs: Mapping[str, Log], name: str, *, caption: str) -> Chart:
+def _chart(logs: Mapping[str, Log], name: str, *, caption: str, measure: str, fractions: bool = False) -> Chart:
     series = {run: ([line["seen"] for line in lines], [line[name] for line in lines]) for run, lines in logs.items()}
-    fractions = name in ("score", "waiting_fraction")
-    return charts.curve_chart(series, caption=caption, measure=_MEASURES[name], fractions=fractions)
+    return charts.curve_chart(series, caption=caption, measure=measure, fractions=fractions)
+
+
+def _judged(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of held_out.jsonl; runs before there were detectors call the score their accuracy."""
+    return {"seen": line["seen"], "score": line["score"] if "score" in line else line["accuracy"]}
 
 
 def _run_table(folders: list[Path], plans: Mapping[str, Any], logs: Mapping[str, Log]) -> Table:

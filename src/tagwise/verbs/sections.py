@@ -208,7 +208,7 @@ def provenance(folders: list[Path]) -> dict[str, str]:
     facts = {"tagwise": version("tagwise"), "torch": version("torch"), "Python": platform.python_version()}
     for folder in folders:
         if is_comparison(folder):
-            facts[f"{folder.name}: test part"] = read_comparison(folder).test_digest
+            facts[f"{folder.name}: test part"] = read_json(folder / COMPARISON_FILE)["about"]["test_digest"]
         else:
             plan = read_json(folder / "plan.json")
             facts[f"{folder.name}: seed, data, pictures seen"] = (

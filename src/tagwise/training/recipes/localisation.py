@@ -27,6 +27,7 @@ RESNEST_VIEW = View(
 _VIEW = View(resolution=224, resize=256)
 _AS_THEY_ARE = Augment(smallest_area_fraction=1.0, flip=False)
 """What varies pictures is their sizing."""
+_DETECTRON2: dict[str, Any] = {"aligned": True, "anchors_rounded": False, "box_loss": "l1"}
 _ONE_OF = (640, 672, 704, 736, 768, 800)
 
 
@@ -37,7 +38,7 @@ def _located(changes: dict[str, Any], **settings: Any) -> Plan:
 def _resnest(changes: dict[str, Any], detector: Detector, sizing: Sizing, end: int, *drops: int) -> Plan:
     """16 pictures a step, rate 0.02, 1000 steps of warm-up from a thousandth of it; all norms are synchronised."""
     whole = dataclasses.replace(
-        detector, norm="synchronised", box_convs=4, proposals=(2000 if detector.cascaded else 1000, 1000)
+        detector, **_DETECTRON2, norm="synchronised", box_convs=4, proposals=(2000 if detector.cascaded else 1000, 1000)
     )
     return _located(
         changes,
@@ -93,10 +94,10 @@ def _detectron2(changes: dict[str, Any], head: str, end: int, *drops: int) -> Pl
     cascaded = head in ("cascade", "cascade-mask")
     detector = Detector(
         kind=head,  # type: ignore[arg-type]
-        aligned=True,
+        **_DETECTRON2,
+        top_from_stage=head == "retina",
         class_agnostic=cascaded,
         proposals=(2000 if cascaded else 1000, 1000),
-        regions_sampled=512,
     )
     return _located(
         changes,

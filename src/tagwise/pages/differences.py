@@ -1,4 +1,4 @@
-"""The chart of gains: by how much numbers of a second start are above those of a first, each with its interval."""
+"""The chart of differences: by how much numbers of a second start are above those of a first, with their intervals."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GainRow:
+class Difference:
     """One difference."""
 
     label: str
     """``tags over scratch, 1/4``."""
     measure: str
     """``AP50``; each has its colour."""
-    gain: float
+    difference: float
     low: float | None
     """Low end of the interval; None, as the high one, of a single run."""
     high: float | None
 
 
-def gain_chart(gains: Sequence[GainRow], *, caption: str) -> Chart:
+def difference_chart(differences: Sequence[Difference], *, caption: str) -> Chart:
     """A row each: a dot and its interval, and a line at no difference; a ring where the interval holds it.
 
     Args:
-        gains: From top to bottom.
+        differences: From top to bottom.
         caption: What the reader should see, and what the intervals are.
     """
-    measures = list(dict.fromkeys(gain.measure for gain in gains))
+    measures = list(dict.fromkeys(one.measure for one in differences))
     hues = {measure: marks.HUES[place % len(marks.HUES)] for place, measure in enumerate(measures)}
-    labels = [f"{gain.label} · {gain.measure}" for gain in gains]
+    labels = [f"{one.label} · {one.measure}" for one in differences]
 
     def paint(figure: Figure, narrow: bool) -> None:
         axes = marks.row_axes(figure, labels, narrow, right=70)
         axes.axvline(0, color=COLORS["muted"], linewidth=1.2, dashes=(4, 3))
-        for row, gain in enumerate(gains):
-            _draw(axes, row, gain, COLORS[hues[gain.measure]])
-            marks.row_value(axes, row, f"{gain.gain:+.3f}", narrow)
-        ends = [0.0, *(end for gain in gains for end in _ends(gain))]
+        for row, one in enumerate(differences):
+            _draw(axes, row, one, COLORS[hues[one.measure]])
+            marks.row_value(axes, row, f"{one.difference:+.3f}", narrow)
+        ends = [0.0, *(end for one in differences for end in _ends(one))]
         margin = max(0.08 * (max(ends) - min(ends)), 0.005)
         axes.set_xlim(min(ends) - margin, max(ends) + margin)
         axes.locator_params(axis="x", nbins=6)
         axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:+.3g}" if tick else "0")
 
-    told = "; ".join(f"{label} {gain.gain:+.3f}" for label, gain in zip(labels, gains, strict=True))
-    wide, narrow = drawings(paint, marks.row_heights(len(gains)), f"Differences with their intervals. {told}.")
+    told = "; ".join(f"{label} {one.difference:+.3f}" for label, one in zip(labels, differences, strict=True))
+    wide, narrow = drawings(paint, marks.row_heights(len(differences)), f"Differences with their intervals. {told}.")
     columns = ("starts", "number", "difference", "95 % interval")
-    rows = [(gain.label, gain.measure, f"{gain.gain:+.3f}", interval_told(gain.low, gain.high)) for gain in gains]
+    rows = [(one.label, one.measure, f"{one.difference:+.3f}", interval_told(one.low, one.high)) for one in differences]
     keys = [Key(text=measure, color=hue, mark="dot") for measure, hue in hues.items()]
     return Chart(
         svg=wide,
@@ -71,11 +71,11 @@ def interval_told(low: float | None, high: float | None) -> str | None:
     return None if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
 
 
-def _ends(gain: GainRow) -> list[float]:
-    return [gain.gain, *(end for end in (gain.low, gain.high) if end is not None)]
+def _ends(one: Difference) -> list[float]:
+    return [one.difference, *(end for end in (one.low, one.high) if end is not None)]
 
 
-def _draw(axes: Axes, row: int, gain: GainRow, color: str) -> None:
-    ends = _ends(gain)
+def _draw(axes: Axes, row: int, one: Difference, color: str) -> None:
+    ends = _ends(one)
     axes.plot([min(ends), max(ends)], [row, row], color=color, linewidth=3)
-    marks.dot(axes, gain.gain, row, color, hollow=min(ends) <= 0 <= max(ends))
+    marks.dot(axes, one.difference, row, color, hollow=min(ends) <= 0 <= max(ends))

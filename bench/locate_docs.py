@@ -1,0 +1,93 @@
+"""The generated parts of docs/localisation.md: published recipes, and what was measured here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.record import machine, read_record
+from tagwise.pages.markdown import table_lines
+from tagwise.pages.page import Table
+from tagwise.training.plans import Plan
+from tagwise.training.recipes import LOCATING
+from tagwise.training.recipes.localisation import PUBLISHED
+
+_PICTURES = 10_000
+"""That recipes of epochs are told for; only ratios are shown."""
+_TRIALS = {
+    "shapes-boxes": ("150 webcam pictures of drawn shapes, 4 classes", "AP50 of boxes"),
+    "shapes-pixels": ("the same, each pixel one of 5 classes", "mean IoU"),
+    "cells-boxes": ("205 pictures of blood cells, 3 classes", "AP50 of boxes"),
+    "nuclei-pixels": ("80 pictures of cell nuclei, 2 classes", "mean IoU"),
+}
+
+
+def recipe_table() -> str:
+    """Every recipe: its length, rate, sizes, and the published scores by net."""
+    rows = [row for name in LOCATING for row in _rows(name)]
+    columns = ("recipe", "head", "length", "rate", "pictures", "published")
+    return table_lines(Table(columns=columns, rows=rows))
+
+
+def _rows(name: str) -> list[list[str]]:
+    told = {key.partition(" ")[2]: scores for key, scores in PUBLISHED.items() if key.partition(" ")[0] == name}
+    rows = []
+    for head, scores in (told or {"": {}}).items():
+        plan = LOCATING[name](_PICTURES, data="", **({"head": head} if head else {}))
+        settings = plan.detector or plan.segmenter
+        assert settings is not None
+        published = "; ".join(f"{design} {words}" for design, words in scores.items())
+        rows.append([name, settings.kind, _length(name, plan), _rate(plan), _sizes(plan), published])
+    return rows
+
+
+def _length(name: str, plan: Plan) -> str:
+    """In epochs, or in steps where it does not grow with the set."""
+    longer = LOCATING[name](2 * _PICTURES, data="").images > LOCATING[name](_PICTURES, data="").images
+    return f"{plan.images / _PICTURES:g} epochs" if longer else f"{plan.steps:,} steps of {plan.batch}"
+
+
+def _rate(plan: Plan) -> str:
+    falls = {
+        "cosine": "cosine",
+        "poly": f"power {plan.power:g}",
+        "steps": f"x {plan.step_factor:g} at {' and '.join(f'{share:.0%}' for share in plan.milestones)}",
+    }[plan.decay]
+    return (
+        f"{plan.peak_rate:g} for {plan.batch}{f', head x {plan.head_rate:g}' if plan.head_rate != 1 else ''}; {falls}"
+    )
+
+
+def _sizes(plan: Plan) -> str:
+    sizing = plan.sizing
+    assert sizing is not None
+    if sizing.jitter is not None:
+        return f"longer {sizing.base} x {sizing.jitter[0]:g} to {sizing.jitter[1]:g}, crops of {sizing.crop}"
+    between = " to " if sizing.drawn == "range" else ", "
+    return f"shorter {between.join(map(str, sizing.shorter))}"
+
+
+def measured_table() -> str:
+    """What small sets reach from scratch in minutes."""
+    record = read_record("locate")
+    if record is None:
+        return "Not measured yet."
+    rows = [_measured(name, found) for name, found in record["results"].items()]
+    columns = ("set", "command", "measure", "mean of three seeds", "least", "threshold", "minutes", "processor's")
+    told = f"On {machine(record)}; `python -m bench.locate FOLDER_WITH_DATA` does it again."
+    return f"{table_lines(Table(columns=columns, rows=rows, numeric=columns[3:]))}\n\n{told}"
+
+
+def _measured(name: str, found: dict[str, Any]) -> list[str]:
+    told, measure = _TRIALS[name]
+    value, minutes, cpu = (found[key] for key in ("value", "minutes", "cpu_minutes"))
+    command = found["runs"][0]["command"].partition(" --seed")[0]
+    return [
+        told,
+        command,
+        measure,
+        f"{value['mean']:.3f} ± {value['sd']:.3f}",
+        f"{min(value['values']):.3f}",
+        f"{found['threshold']:g}, {'reached' if found['reached'] else 'missed'}",
+        f"{minutes['mean']:.1f}",
+        f"{cpu['mean']:.1f}",
+    ]
