@@ -15,8 +15,8 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
-DISTRIBUTIONS = {"PIL": "pillow", "markupsafe": "jinja2"}
-"""Of modules with another name, or that come with it."""
+DISTRIBUTIONS = {"PIL": "pillow", "markupsafe": "jinja2", "faster_coco_eval": "pycocotools"}
+"""Of modules with another name, or that come with it, or serve as well."""
 
 
 def name(requirement: str) -> str:

@@ -28,7 +28,7 @@ def write_detector(
 ) -> Path:
     """With other ids than those of the drawn target."""
     torch.manual_seed(0)
-    keypoints = {"keypoints": tuple("abc"), "mirrored": (0, 2, 1)} if kind == "keypoint" else {}
+    keypoints: dict[str, Any] = {"keypoints": tuple("abc"), "mirrored": (0, 2, 1)} if kind == "keypoint" else {}
     detector = small(kind=kind)
     facts = ModelFacts(
         design=SMALL,
@@ -49,9 +49,7 @@ def write_segmenter(path: Path, names: tuple[str, ...] = ("background", *NAMES))
     torch.manual_seed(0)
     segmenter = Segmenter(kind="fcn", auxiliary=0.0)
     net = build_segmenter(SMALL, segmenter, len(names))
-    save_model(
-        path, net, ModelFacts(design=SMALL, view=VIEW, classes=names, segmenter=segmenter, sizing=SIZING)
-    )
+    save_model(path, net, ModelFacts(design=SMALL, view=VIEW, classes=names, segmenter=segmenter, sizing=SIZING))
     return path
 
 

@@ -142,6 +142,20 @@ def test_a_gain_that_longer_training_takes_away_is_shown(tmp_path: Path) -> None
     assert page_of(kept).count("tags over scratch") >= 4
 
 
+def test_masks_stand_beside_boxes(tmp_path: Path) -> None:
+    def masked(low: float, gain: float) -> list[dict[str, float]]:
+        masks = {"mask AP": low, "mask AP50": 2 * low + gain, "mask AP75": low + gain / 2}
+        return [
+            one | {name: value + seed / 1000 for name, value in masks.items()} for seed, one in enumerate(steady(low))
+        ]
+
+    folder = compared(tmp_path / "c", {("scratch", 1): masked(0.2, 0), ("tags", 1): masked(0.2, 0.1)})
+    table = length_table(read_located(folder))
+    assert table.columns[3:9] == ("box AP", "box AP50", "box AP75", "mask AP", "mask AP50", "mask AP75")
+    assert table.rows[0][7:] == ["+0.100*", "+0.050*", "mask 0.50"]
+    assert "tags over scratch, all · mask AP75" in page_of(folder)
+
+
 def test_a_hostile_name_is_only_a_name(tmp_path: Path) -> None:
     name = "\"'><script>alert(1)</script>"
     folder = compared(tmp_path / "c", {("scratch", 1): steady(0.2), (name, 1): steady(0.3)})

@@ -24,7 +24,7 @@ from tests.verbs.road import Done
 need("pycocotools")
 
 Here = Callable[..., Done]
-CPU = {"device": "cpu"}
+CPU: dict[str, Any] = {"device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,8 @@ def test_l13_coco_results_have_the_ids_of_the_categories_and_boxes_inside(
             assert 0 <= x < x + width <= image.width
             assert 0 <= y < y + height <= image.height
             mask = one["segmentation"]
-            assert rasters.decode({**mask, "counts": mask["counts"].encode()}).shape == image.size[::-1]
+            drawn = rasters.decode({"size": mask["size"], "counts": mask["counts"].encode()})
+            assert drawn.shape == image.size[::-1]
         assert one["category_id"] in (30, 80)
 
 
@@ -128,14 +129,14 @@ def test_threshold_and_top_leave_the_surest(photos: Path, models: dict[str, Path
     scores = [one.score for one in every]
     assert scores == sorted(scores, reverse=True)
     assert found(photos, models["mask"], top=2).answers[0].objects == every[:2]
-    done: Any = tagwise.predict([photos], model=models["mask"], threshold=scores[1], **CPU)  # type: ignore[arg-type]
+    done: Any = tagwise.predict([photos], model=models["mask"], threshold=scores[1], **CPU)
     assert len(done.answers[0].objects) <= 2
-    assert "nothing above the threshold" in str(tagwise.predict([photos], model=models["mask"], threshold=1.0, **CPU))  # type: ignore[arg-type]
+    assert "nothing above the threshold" in str(tagwise.predict([photos], model=models["mask"], threshold=1.0, **CPU))
 
 
 def test_maps_and_their_shares(photos: Path, models: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done: Any = tagwise.predict([photos], model=models["pixels"], out=out, **CPU)  # type: ignore[arg-type]
+    done: Any = tagwise.predict([photos], model=models["pixels"], out=out, **CPU)
     answer = next(one for one in done.answers if one.picture.endswith("two/b.png"))
     with Image.open(out / "maps/two/b.png") as image:
         labels = np.asarray(image)
@@ -144,7 +145,7 @@ def test_maps_and_their_shares(photos: Path, models: dict[str, Path], tmp_path: 
     told = {name: float((labels == place).mean()) for place, name in enumerate(("background", *NAMES))}
     assert dict(answer.pixel_fractions) == pytest.approx({name: share for name, share in told.items() if share})
     assert (out / "overlays/two/b.png").is_file()
-    text = str(tagwise.predict([photos], model=models["pixels"], format="csv", mirror=True, scales=[0.5, 1.0], **CPU))  # type: ignore[arg-type]
+    text = str(tagwise.predict([photos], model=models["pixels"], format="csv", mirror=True, scales=[0.5, 1.0], **CPU))
     shares = [float(row["pixel_fraction"]) for row in csv.DictReader(io.StringIO(text)) if row["name"]]
     assert sum(shares) == pytest.approx(3, abs=1e-4)
 

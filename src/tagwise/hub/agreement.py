@@ -99,9 +99,7 @@ def _ties(wanted: Found, told: Found, left: list[int], right: list[int], overlap
     return int(min(rivals.any(0).sum(), rivals.any(1).sum()))
 
 
-def _part_differences(
-    wanted: Found, told: Found, first: Tensor, second: Tensor
-) -> dict[str, tuple[float, float, str]]:
+def _part_differences(wanted: Found, told: Found, first: Tensor, second: Tensor) -> dict[str, tuple[float, float, str]]:
     """Of masks or keypoints of paired objects: the difference, the most allowed, and its unit."""
     if "masks" in wanted:
         ours, theirs = wanted["masks"][first] >= 0.5, told["masks"][second] >= 0.5

@@ -45,6 +45,9 @@ class Graph:
 class Logits(nn.Module):
     """Logits of pictures of 0 to 1, which are normalised here: those of the net, or its ``out``."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, net: nn.Module, view: View) -> None:
         super().__init__()
         self.net = net
@@ -117,7 +120,9 @@ def onnx_bytes(graph: Graph, images: Tensor, facts: Mapping[str, str]) -> bytes:
 def _followed(graph: Graph, images: Tensor) -> bytes:
     file = io.BytesIO()
     axes = {graph.input: graph.input_axes, **graph.outputs}
-    torch.onnx.register_custom_op_symbolic("aten::_upsample_bilinear2d_aa", _smoothed, OPSET)
+    torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
+        "aten::_upsample_bilinear2d_aa", _smoothed, OPSET
+    )
     # Following one call is torch's older way; the newer one cannot leave the number of a picture's objects open.
     with torch.no_grad(), warnings.catch_warnings(), _no_log():
         warnings.simplefilter("ignore")
@@ -154,6 +159,13 @@ def _smoothed(g: Any, images_BCHW: Any, size: Any, _align_corners: Any, *_scales
     return g.op("Resize", images_BCHW, nothing, nothing, sizes, mode_s="linear", antialias_i=1, exclude_outside_i=1)
 
 
+def engine() -> str:
+    """The name and version of what the graphs are run with."""
+    import onnxruntime  # of the extra: pip install 'tagwise[onnx]'
+
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
 def onnx_outputs(content: bytes, graph: Graph, pictures: Sequence[Tensor]) -> list[dict[str, Tensor]]:
     """What onnxruntime makes of each of some inputs, on the CPU.
 
@@ -169,7 +181,7 @@ def onnx_outputs(content: bytes, graph: Graph, pictures: Sequence[Tensor]) -> li
         return [_run(session, graph, images) for images in pictures]
     except Exception as error:  # its errors have no class in common
         first = " ".join(str(error).split("\n")[0].split()).rstrip(".")
-        raise TagwiseError(f"onnxruntime {onnxruntime.__version__} cannot run the graph: {first}.") from error
+        raise TagwiseError(f"{engine()} cannot run the graph: {first}.") from error
 
 
 def _run(session: Any, graph: Graph, images: Tensor) -> dict[str, Tensor]:

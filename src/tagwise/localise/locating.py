@@ -21,6 +21,7 @@ from tagwise.localise.writing import coco_truth
 from tagwise.localise.writing_detections import Detections, coco_detections
 from tagwise.measure.detection import DetectionScores, detection_scores
 from tagwise.measure.detection_errors import DetectionErrors, detection_errors
+from tagwise.measure.matching import Kind
 from tagwise.measure.segmentation import Convention, SegmentationScores, pixel_confusion, segmentation_scores
 from tagwise.pixels.augment import normalised
 from tagwise.pixels.decode import decode
@@ -132,7 +133,7 @@ def evaluate_boxes(
 def box_ap(net: nn.Module, annotations: Annotations, detector: Detector, device: torch.device) -> float:
     """AP of masks or keypoints where the detector tells them, else of boxes: what checkpoints are chosen by."""
     found = list(_all_detections(net, annotations, detector, device, None))
-    kind = "segm" if detector.has_masks else "keypoints" if detector.kind == "keypoint" else "bbox"
+    kind: Kind = "segm" if detector.has_masks else "keypoints" if detector.kind == "keypoint" else "bbox"
     results = coco_detections(found, annotations)
     return detection_scores(coco_truth(annotations), results, kind).numbers["AP"]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
@@ -48,9 +50,8 @@ class Shown(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has 
         if self.training:
             return image, target
         if self.antialiased and target is None:
-            size = (_followed_size if torch.jit.is_tracing() else fitted_size)(
-                *image.shape[-2:], self.min_size[-1], self.max_size
-            )
+            fitted: Callable[..., Any] = _followed_size if torchvision._is_tracing() else fitted_size
+            size = fitted(*image.shape[-2:], self.min_size[-1], self.max_size)
             return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0], None
         resized: tuple[Tensor, dict[str, Tensor] | None] = super().resize(image, target)
         return resized

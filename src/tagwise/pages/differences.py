@@ -30,7 +30,7 @@ class Difference:
 
 
 def difference_chart(differences: Sequence[Difference], *, caption: str) -> Chart:
-    """A row each: a dot and its interval, and a line at no difference; a ring where the interval holds it.
+    """A row each: a dot and its interval, and a line at 0; a ring where the interval holds 0, or there is none.
 
     Args:
         differences: From top to bottom.
@@ -78,4 +78,4 @@ def _ends(one: Difference) -> list[float]:
 def _draw(axes: Axes, row: int, one: Difference, color: str) -> None:
     ends = _ends(one)
     axes.plot([min(ends), max(ends)], [row, row], color=color, linewidth=3)
-    marks.dot(axes, one.difference, row, color, hollow=min(ends) <= 0 <= max(ends))
+    marks.dot(axes, one.difference, row, color, hollow=len(ends) == 1 or min(ends) <= 0 <= max(ends))

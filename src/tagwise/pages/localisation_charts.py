@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from tagwise.pages import marks
 from tagwise.pages.marks import percent
-from tagwise.pages.page import Cell, Chart, Key, Table
+from tagwise.pages.page import Cell, Chart, Key, Table, clean
 from tagwise.pages.svg import COLORS, NARROW, WIDE, axes_within, drawings
 from tagwise.pages.tables import cut
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLASSES_DRAWN = 12
 """Of more classes those with the most objects or pixels are drawn; the table has all."""
-_PANEL, _TITLE, _FOOT = 132, 26, 52
+_PANEL, _TITLE, _FOOT = 132, 34, 40
 """Pixels of a panel's height, of the name above it, and of the words under all."""
 _KEYS = (
     Key(text="IoU .50", color="blue", mark="line"),
@@ -60,7 +60,7 @@ def precision_recall_chart(curves: Sequence[RecallCurves], *, caption: str) -> C
         for place, one in enumerate(drawn):
             row, column = divmod(place, columns)
             left, top = 34 + column * pitch, row * (_PANEL + _TITLE) + _TITLE
-            across = (left, width - left - pitch + (26 if narrow else 36))
+            across = (left, width - left - pitch + (34 if narrow else 36))
             axes = axes_within(figure, *across, top, height(columns) - top - _PANEL + 14)
             for values, key in zip((one.at_50, one.at_75), _KEYS, strict=True):
                 marks.line(axes, np.linspace(0, 1, len(values)), np.asarray(values, np.float64), key)
@@ -74,8 +74,7 @@ def precision_recall_chart(curves: Sequence[RecallCurves], *, caption: str) -> C
         words = "across: recall, the share of objects found; up: precision, the share of detections that are right"
         lines = [words] if not narrow else words.split("; ")
         for number, line in enumerate(reversed(lines)):
-            place = (0.0, (6 + 17 * number) / height(columns))
-            figure.text(*place, line, color=COLORS["muted"])
+            figure.text(0, (6 + 17 * number) / height(columns), line, color=COLORS["muted"])
 
     names = ", ".join(f"{one.name} {percent(_mean(one.at_50))}" for one in drawn)
     wide, narrow = drawings(paint, (height(4), height(2)), f"Precision against recall; mean at IoU .5: {names}.")
@@ -137,8 +136,8 @@ def confusion_chart(names: Sequence[str], confusion_CC: ArrayLike, *, caption: s
                 axes.annotate(text, (column, row), ha="center", va="center", color=color)
         letters = max(3, int((NARROW - 104 if narrow else WIDE - 188) / len(drawn) / 8))
         axes.set(xlim=(-0.5, len(drawn) - 0.5), ylim=(len(drawn) - 0.5, -0.5))
-        axes.set_xticks(range(len(drawn)), [cut(names[label], letters) for label in drawn])
-        axes.set_yticks(range(len(drawn)), [cut(names[label], 12 if narrow else 22) for label in drawn])
+        axes.set_xticks(range(len(drawn)), [_label(names[label], letters) for label in drawn])
+        axes.set_yticks(range(len(drawn)), [_label(names[label], 12 if narrow else 22) for label in drawn])
         axes.xaxis.tick_top()
         axes.grid(False)
         axes.spines["bottom"].set_visible(False)
@@ -147,6 +146,11 @@ def confusion_chart(names: Sequence[str], confusion_CC: ArrayLike, *, caption: s
     heights = (44 + 34 * len(drawn), 44 + 34 * len(drawn))
     wide, narrow = drawings(paint, heights, f"Share of the true pixels of each class that are told right: {right}.")
     return Chart(svg=wide, svg_narrow=narrow, caption=caption, table=_confusion_table(names, counts_CC, shares_CC))
+
+
+def _label(name: str, letters: int) -> str:
+    """Any name as a tick; matplotlib writes these anew when all other words have been cleaned."""
+    return clean(cut(" ".join(name.split()), letters))
 
 
 def _mean(values: Sequence[float]) -> float:

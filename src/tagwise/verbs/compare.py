@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError, unknown
 from tagwise.verbs.compare_located import LocatedCompareResult, compare_located
-from tagwise.verbs.locate import AnnotationFlags
 from tagwise.verbs.planning import PlanFlags, refuse_given, refuse_no_workers, several
 
 if TYPE_CHECKING:
@@ -175,6 +174,8 @@ def compare(
     if head is None:
         refuse_given(located, "without --head the target's pictures are labelled as a whole")
     else:
+        from tagwise.verbs.locate import AnnotationFlags
+
         refuse_given(labelled, f"--head {head} tells where things are")
         return compare_located(
             head,

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError, unknown
 from tagwise.base.progress import say
-from tagwise.localise.comparisons import LocatedComparison, scratch_name
-from tagwise.localise.localisation import LEAST_SEEDS
-from tagwise.verbs.locate import FITTED, AnnotationFlags, open_located, plan_of, recipe_of, scored, start_of
 from tagwise.verbs.planning import PlanFlags, plan_facts
 
 if TYPE_CHECKING:
     import torch
 
+    from tagwise.localise.comparisons import LocatedComparison
     from tagwise.localise.contest import Start
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.target import LocatedTarget
     from tagwise.training.models import Model
+    from tagwise.verbs.locate import AnnotationFlags
 
 SEEDS = (0, 1, 2)
 LENGTHS = (0.25, 0.5, 1.0)
@@ -77,6 +76,7 @@ def compare_located(
     from tagwise.base.devices import choose_device
     from tagwise.localise.contest import LocatedContest
     from tagwise.training.heads import HEADS
+    from tagwise.verbs.locate import open_located, scored
 
     if head not in HEADS:
         raise unknown("head", head, HEADS)
@@ -103,6 +103,8 @@ def compare_located(
 
 
 def _seeds(given: Sequence[int] | None) -> tuple[int, ...]:
+    from tagwise.localise.localisation import LEAST_SEEDS
+
     seeds = tuple(dict.fromkeys(SEEDS if given is None else given))
     if not seeds or min(seeds) < 0:
         raise UsageError(f"--seeds are whole numbers from 0, such as 0 1 2, not {' '.join(map(str, seeds)) or 'none'}.")
@@ -128,9 +130,11 @@ def _starts(
     device: torch.device,
 ) -> tuple[Start, ...]:
     """Scratch, once for each design and with the view of its first model, and the models."""
+    from tagwise.localise.comparisons import scratch_name
     from tagwise.localise.contest import Start
     from tagwise.nets.designs import DESIGNS
     from tagwise.verbs.compare import model_names
+    from tagwise.verbs.locate import FITTED, plan_of, recipe_of, start_of
 
     models = [model for model in map(start_of, things) if model is not None]
     names = model_names([str(thing) for thing in things], models)

@@ -10,6 +10,7 @@ from tagwise.localise.comparisons import LOST, LocatedComparison, read_located
 from tagwise.localise.localisation import (
     LEAST_SEEDS,
     MEAN_IOU,
+    PARTS,
     PIXEL_ACCURACY,
     Change,
     LocalisationReport,
@@ -19,9 +20,9 @@ from tagwise.measure.detection_errors import ERROR_WORDS
 from tagwise.pages.differences import Difference, difference_chart, interval_told
 from tagwise.pages.page import Cell, Finding, Section, Table
 
-MAIN = ("box AP", "box AP50", "box AP75", MEAN_IOU, PIXEL_ACCURACY)
+MAIN = (*(f"{part} {name}" for part in PARTS.values() for name in ("AP", "AP50", "AP75")), MEAN_IOU, PIXEL_ACCURACY)
 """What the tables of schedules and runs show, as far as it was measured."""
-DRAWN = ("box AP50", "box AP75", MEAN_IOU)
+DRAWN = (*(f"{part} {name}" for part in PARTS.values() for name in ("AP50", "AP75")), MEAN_IOU)
 """What the chart shows: what is found at all, and what is placed well."""
 RULE = (
     "Starts are trained alike: same detector, schedule and order of the data, a training each seed. A verdict needs "
@@ -88,14 +89,17 @@ def sections(folder: Path) -> list[Section]:
 def length_table(comparison: LocatedComparison) -> Table:
     """Gains by pair and length of the schedule; a star says which are clear of 0."""
     shown = _measured(comparison, MAIN)
-    columns = ("starts", "schedule", "seeds", *shown, "localisation ratio")
+    boxes = "box AP50" in shown
+    columns = ("starts", "schedule", "seeds", *shown, *(["ratio"] if boxes else []))
     rows: list[list[Cell]] = []
     for first, second in comparison.pairs:
         for length, report in comparison.reports(first, second).items():
             told = {change.name: change for change in report.changes}
             gains = [_gain(told.get(name)) for name in shown]
-            rows.append([f"{second} over {first}", _schedule(length), len(report.seeds), *gains, _ratio(report)])
-    caption = "Gains by length of the schedule; * where the 95 % interval over seeds is clear of 0."
+            ratio = [_ratio(report)] if boxes else []
+            rows.append([f"{second} over {first}", _schedule(length), len(report.seeds), *gains, *ratio])
+    caption = "Gains by length of the schedule; * where the 95 % interval over seeds is clear of 0"
+    caption += "; ratio: the localisation ratio." if boxes else "."
     return Table(columns=columns, rows=rows, caption=caption, numeric=columns[3:])
 
 
@@ -232,8 +236,8 @@ def _gain(change: Change | None) -> str | None:
 
 
 def _ratio(report: LocalisationReport) -> str | None:
-    ratio = report.ratios.get("box")
-    return None if ratio is None else f"{ratio:.2f}"
+    told = [f"{part} {round(ratio, 2) + 0.0:.2f}" for part, ratio in report.ratios.items() if ratio is not None]
+    return ", ".join(told) or None
 
 
 def _spread(spread: Spread) -> str:

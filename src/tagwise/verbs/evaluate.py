@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 from tagwise.base.errors import UsageError
 from tagwise.verbs.evaluate_located import LocatedEvaluateResult, LookFlags, evaluate_located
 from tagwise.verbs.lines import read_lines
-from tagwise.verbs.locate import AnnotationFlags
 from tagwise.verbs.planning import refuse_given, refuse_no_workers
 
 if TYPE_CHECKING:
@@ -177,14 +176,14 @@ def evaluate(
         "object_value": object_value,
     }
     if holds_located(model):
+        from tagwise.verbs.locate import AnnotationFlags
+
         labelled = {"design": design, "picture_column": picture_column, "class_column": class_column, "batch": batch}
         refuse_given(labelled | {"workers": workers}, f"{model} tells where things are")
-        names = None if classes is None else Path(classes)
-        flags = AnnotationFlags(**annotated, one_based=one_based, zero=zero, classes=names)  # type: ignore[arg-type]
+        listed = None if classes is None else Path(classes)
+        flags = AnnotationFlags(**annotated, one_based=one_based, zero=zero, classes=listed)  # type: ignore[arg-type]
         place = None if out is None else Path(out)
-        return evaluate_located(
-            Path(target), flags, look, model=model, out=place, overwrite=overwrite, device=device
-        )
+        return evaluate_located(Path(target), flags, look, model=model, out=place, overwrite=overwrite, device=device)
     refuse_given(annotated | vars(look) | {"out": out}, f"{model} tells labels of whole pictures")
     batch = 64 if batch is None else batch
     if batch < 1:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import progress
 from tagwise.pages.tables import text_table
-from tagwise.verbs import located_tables as tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +96,8 @@ class LocatedEvaluateResult:
         return f"{self.model} on {self.target} ({self.part} part): {self.scores['test_pictures']:,} pictures, {what}"
 
     def _objects(self) -> list[str]:
+        from tagwise.verbs import located_tables as tables
+
         kinds = tables.kinds_of(self.scores)
         categories = self.scores[kinds[0]]["categories"]
         objects = tables.objects_of(self.scores)
@@ -112,6 +113,8 @@ class LocatedEvaluateResult:
         ]
 
     def _pixels(self) -> list[str]:
+        from tagwise.verbs import located_tables as tables
+
         pixels = self.scores["pixels"]
         return [
             self._head(f"{len(pixels['classes']):,} classes"),
@@ -230,9 +233,7 @@ def _refuse_out(out: Path | None, *, boxes: bool, overwrite: bool) -> None:
         raise UsageError(f"{out} is there already; give --overwrite or another -o.")
 
 
-def _boxes(
-    model: LocatedModel, part: Annotations, device: torch.device, out: Path | None, told: Any
-) -> LocatedScores:
+def _boxes(model: LocatedModel, part: Annotations, device: torch.device, out: Path | None, told: Any) -> LocatedScores:
     from tagwise.localise.writing_detections import write_detections
     from tagwise.verbs.located_scores import score_boxes
 

@@ -52,7 +52,9 @@ class ExportResult:
             f"{name}: {printable(self.model)}, {self.task} of {self.classes:,} {classes}, "
             f"{self.bytes / 1e6:,.1f} MB, licence {printable(self.licence)}"
         )
-        return "\n".join([first, f"checked with {self.engine} on {self.picture}:", *(f"  {one}" for one in self.checks)])
+        return "\n".join(
+            [first, f"checked with {self.engine} on {self.picture}:", *(f"  {one}" for one in self.checks)]
+        )
 
 
 def export(
@@ -88,7 +90,7 @@ def export(
         PictureRefused: The picture cannot be read.
         TagwiseError: The net cannot be told in this form, or says something else there; nothing is written.
     """
-    from tagwise.hub.export import need_onnx, onnx_bytes, onnx_outputs
+    from tagwise.hub.export import engine, need_onnx
 
     if to != "onnx":
         raise unknown("form", to, ["onnx"])
@@ -96,23 +98,11 @@ def export(
     _refuse_place(path, overwrite)
     need_onnx()
     opened = _opened(model, design, classes)
-    facts = opened.facts
     _refuse_terms(opened, accept_license)
     name, pixels_HWC = _sample(None if picture is None else Path(picture), Path(model))
-    shown, graph = _shown(pixels_HWC, facts), _graph(opened)
-    wanted = [graph.run(images) for images in shown]
-    if facts.detector is not None and not len(wanted[0]["scores"]):
-        raise UsageError(f"{opened.name} finds nothing on {name}, so nothing can be compared; give a --picture.")
-    content = onnx_bytes(graph, shown[0], metadata(opened))
-    told = onnx_outputs(content, graph, shown)
-    found = [_agreement(facts, *both) for both in zip(wanted, told, strict=True)]
-    for agreement in found:
-        if not agreement.agree:
-            raise TagwiseError(
-                f"{_engine()} and torch disagree on {name}: {agreement.said}; nothing was written, another --picture "
-                "tells whether it is this one's fault."
-            )
+    content, checks = _checked(opened, name, pixels_HWC)
     write_bytes(path, content)
+    facts = opened.facts
     return ExportResult(
         file=path,
         model=opened.name,
@@ -120,9 +110,9 @@ def export(
         classes=len(facts.outputs),
         bytes=len(content),
         licence=facts.licence,
-        engine=_engine(),
+        engine=engine(),
         picture=name,
-        checks=tuple(agreement.said for agreement in found),
+        checks=checks,
     )
 
 
@@ -175,7 +165,27 @@ def _sample(picture: Path | None, model: Path) -> tuple[str, NDArray[np.uint8]]:
     return "noise", rng.stream(0, "export").integers(0, 256, (*_DRAWN_SIZE, 3), "uint8")
 
 
-def _shown(pixels_HWC: NDArray[np.uint8], facts: ModelFacts) -> list[Tensor]:
+def _checked(opened: Model | LocatedModel, name: str, pixels_HWC: NDArray[np.uint8]) -> tuple[bytes, tuple[str, ...]]:
+    """The file's content, and how far its outputs are from torch's on a picture."""
+    from tagwise.hub.export import engine, onnx_bytes, onnx_outputs
+
+    graph, shown = _graph(opened), _shown(pixels_HWC, opened.facts)
+    wanted = [graph.run(images) for images in shown.values()]
+    if opened.facts.detector is not None and not len(wanted[0]["scores"]):
+        raise UsageError(f"{opened.name} finds nothing on {name}, so nothing can be compared; give a --picture.")
+    content = onnx_bytes(graph, next(iter(shown.values())), metadata(opened))
+    told = onnx_outputs(content, graph, list(shown.values()))
+    found = [_agreement(opened.facts, *both) for both in zip(wanted, told, strict=True)]
+    for agreement in found:
+        if not agreement.agree:
+            raise TagwiseError(
+                f"{engine()} and torch disagree on {name}: {agreement.said}; nothing was written, another --picture "
+                "tells whether it is this one's fault."
+            )
+    return content, tuple(f"{how}: {agreement.said}" for how, agreement in zip(shown, found, strict=True))
+
+
+def _shown(pixels_HWC: NDArray[np.uint8], facts: ModelFacts) -> dict[str, Tensor]:
     """The picture as it goes in, and again in another size or in a batch with its mirror image."""
     import torch
     import torch.nn.functional as F
@@ -186,17 +196,18 @@ def _shown(pixels_HWC: NDArray[np.uint8], facts: ModelFacts) -> list[Tensor]:
 
     if not facts.locates:
         plain = dataclasses.replace(facts.view, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        image_1CHW = centred(torch.from_numpy(fit(pixels_HWC, facts.view))[None], plain)
-        return [image_1CHW.contiguous(), torch.cat([image_1CHW, image_1CHW.flip(-1)])]
+        image_BCHW = centred(torch.from_numpy(fit(pixels_HWC, facts.view))[None], plain)
+        return {"alone": image_BCHW.contiguous(), "in a batch": torch.cat([image_BCHW, image_BCHW.flip(-1)])}
     image_CHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1).float() / 255
     height, width = image_CHW.shape[1:]
     if facts.detector is not None:
-        return [image_CHW.contiguous(), image_CHW[..., : max(1, 3 * width // 4)].contiguous()]
+        part_CHW = image_CHW[..., : max(1, 3 * width // 4)]
+        return {"whole": image_CHW.contiguous(), "its left part": part_CHW.contiguous()}
     assert facts.sizing is not None
     size = fitted_size(height, width, facts.sizing.test_shorter, facts.sizing.test_longest)
-    image_1CHW = F.interpolate(image_CHW[None], size=size, mode="bilinear", antialias=True).clamp(0, 1)
-    part_1CHW = image_1CHW[..., : max(1, 3 * size[1] // 4)]
-    return [image_1CHW, torch.cat([part_1CHW, part_1CHW.flip(-1)])]
+    image_BCHW = F.interpolate(image_CHW[None], size=size, mode="bilinear", antialias=True).clamp(0, 1)
+    part_BCHW = image_BCHW[..., : max(1, 3 * size[1] // 4)]
+    return {"whole": image_BCHW, "a batch of its left part": torch.cat([part_BCHW, part_BCHW.flip(-1)])}
 
 
 def _graph(opened: Model | LocatedModel) -> Graph:
@@ -221,9 +232,3 @@ def _agreement(facts: ModelFacts, wanted: dict[str, Tensor], told: dict[str, Ten
     if facts.detector is None:
         return logits_agreement(wanted["logits"], told["logits"])
     return objects_agreement(wanted, told, facts.detector.overlap)
-
-
-def _engine() -> str:
-    import onnxruntime
-
-    return f"onnxruntime {onnxruntime.__version__}"

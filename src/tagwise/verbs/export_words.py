@@ -68,9 +68,11 @@ def _detector_words(facts: ModelFacts) -> dict[str, str]:
         parts.append("masks: float32 [objects, height, width], 0 to 1, from 0.5 on the object's")
     if detector.kind == "keypoint":
         parts.append(f"keypoints: float32 [objects, {len(facts.keypoints)}, 3], x, y and a score that is no share")
+    assert facts.sizing is not None
+    smoothed = ", antialiased" if facts.sizing.antialiased else ""
     return {
         "input": "image: float32 [3, height, width], RGB, 0 to 1; resized and normalised by mean and std inside",
-        "resize": f"inside: {_size_words(facts)}, bilinear",
+        "resize": f"inside: {_size_words(facts)}, bilinear{smoothed}",
         "output": "; ".join(parts),
         "score_threshold": f"{detector.score_threshold:g}",
         "category_ids": json.dumps(facts.category_ids),

@@ -48,7 +48,7 @@ def numbers_table(columns: Mapping[str, Mapping[str, Any]], caption: str = "") -
     names = list(dict.fromkeys(name for one in columns.values() for name in one["numbers"]))
     rows: list[list[Cell]] = []
     for name in (name for name in MEANINGS if name in names):
-        cells: list[Cell] = [name]
+        cells: list[Cell] = [name.replace("_", " ")]
         for one in columns.values():
             cells += [_number(one["numbers"].get(name)), _number(one["class_agnostic"].get(name))]
         absent = "; -1: there is none" if -1 in [one["numbers"].get(name) for one in columns.values()] else ""

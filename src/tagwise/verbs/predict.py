@@ -12,8 +12,9 @@ from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable, progress, say
 from tagwise.verbs.evaluate_located import LookFlags
 from tagwise.verbs.lines import read_lines
+from tagwise.verbs.located_answers import LocatedPredictResult
 from tagwise.verbs.planning import refuse_given, refuse_no_workers, several
-from tagwise.verbs.predict_located import LocatedPredictResult, predict_located
+from tagwise.verbs.predict_located import predict_located
 
 if TYPE_CHECKING:
     from tagwise.transfer.tagger import Answer

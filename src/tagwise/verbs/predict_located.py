@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from tagwise.base.errors import DataRefused, UsageError
-from tagwise.base.files import harmless, write_bytes, write_text
+from tagwise.base.files import write_bytes, write_text
 from tagwise.base.progress import printable, progress, say
 from tagwise.verbs.evaluate_located import LookFlags, refuse_look
+from tagwise.verbs.located_answers import Form, FoundObject, LocatedAnswer, LocatedPredictResult, as_csv, as_jsonl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,67 +20,12 @@ if TYPE_CHECKING:
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.writing_detections import Detections
 
-Form = Literal["table", "csv", "jsonl", "coco", "pictures"]
-
 SHOWN_SCORE = 0.3
 """Least score of a box that is told or drawn, where nothing is said."""
 LEGIBLE_SIDE = 320
 """Pixels; smaller pictures are drawn on enlarged by whole numbers, so that names can be read."""
 _FORMS: dict[str, Form] = {".csv": "csv", ".jsonl": "jsonl", ".json": "coco", "": "pictures"}
 """By suffix of what is written; a folder has none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundObject:
-    """An object that a detector found."""
-
-    name: str
-    score: float
-    box: tuple[float, float, float, float]
-    """x1, y1, x2, y2 in pixels of the picture as it is shown."""
-    mask: dict[str, Any] | None = None
-    """COCO's compressed run lengths."""
-    keypoints: tuple[tuple[float, float, float], ...] | None = None
-    """x, y and score."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocatedAnswer:
-    """What was found on a picture, or why it cannot be read."""
-
-    picture: str
-    problem: str | None = None
-    width: int = 0
-    height: int = 0
-    objects: tuple[FoundObject, ...] = ()
-    """The surest first."""
-    pixel_fractions: tuple[tuple[str, float], ...] = ()
-    """Of a segmenter: classes with their share of the pixels, the largest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocatedPredictResult:
-    """One answer a picture, in the order of the pictures."""
-
-    answers: tuple[LocatedAnswer, ...]
-    format: Form
-    boxes: bool
-    """Whether a detector answered."""
-    written: Path | None = None
-
-    def __str__(self) -> str:
-        if self.written is not None:
-            return f"{self._summary()}: {self.written}"
-        told = {"csv": _csv, "jsonl": _jsonl}.get(self.format, _table)
-        return told(self.answers, self.boxes).rstrip("\n")
-
-    def _summary(self) -> str:
-        broken = [answer.picture for answer in self.answers if answer.problem is not None]
-        first = f" (first {printable(broken[0])})" if broken else ""
-        found = sum(len(answer.objects) for answer in self.answers)
-        objects = f", {found:,} object{'' if found == 1 else 's'} found" if self.boxes else ""
-        pictures = f"{len(self.answers):,} picture{'' if len(self.answers) == 1 else 's'}"
-        return f"{pictures}, {len(broken):,} unreadable{first}{objects}"
 
 
 def predict_located(
@@ -130,7 +72,7 @@ def predict_located(
     if chosen == "coco":
         _write_coco(work, out)
     elif out is not None and chosen != "pictures":
-        write_text(out, {"csv": _csv, "jsonl": _jsonl}[chosen](answers, boxes))
+        write_text(out, {"csv": as_csv, "jsonl": as_jsonl}[chosen](answers, boxes))
     for answer in answers if chosen in ("coco", "pictures") else ():
         if answer.problem is not None:
             say(f"{printable(answer.picture)} is left out: {printable(answer.problem)}")
@@ -180,9 +122,7 @@ class _Work:
             told = self._boxes if self.model.facts.detector is not None else self._pixels
             yield told(number, path, picture_HWC, files[number - 1] if files else ())
 
-    def _boxes(
-        self, number: int, path: Path, picture_HWC: NDArray[np.uint8], files: tuple[Path, ...]
-    ) -> LocatedAnswer:
+    def _boxes(self, number: int, path: Path, picture_HWC: NDArray[np.uint8], files: tuple[Path, ...]) -> LocatedAnswer:
         from tagwise.localise.drawing import png
         from tagwise.localise.locating import detect
 
@@ -198,9 +138,7 @@ class _Work:
             self.kept.append((number, answer, found))
         return answer
 
-    def _pixels(
-        self, _: int, path: Path, picture_HWC: NDArray[np.uint8], files: tuple[Path, ...]
-    ) -> LocatedAnswer:
+    def _pixels(self, _: int, path: Path, picture_HWC: NDArray[np.uint8], files: tuple[Path, ...]) -> LocatedAnswer:
         import numpy as np
 
         from tagwise.localise.drawing import png
@@ -209,9 +147,7 @@ class _Work:
 
         facts = self.model.facts
         assert facts.sizing is not None
-        labels_HW = segment(
-            self.model.net, picture_HWC, facts.view, facts.sizing, self._look.windows(), self._device
-        )
+        labels_HW = segment(self.model.net, picture_HWC, facts.view, facts.sizing, self._look.windows(), self._device)
         if files:
             write_palette_png(labels_HW, files[0])
             write_bytes(files[1], png(draw_map(picture_HWC, labels_HW, self._names)))
@@ -307,8 +243,9 @@ def _object(found: Detections, row: int, names: Sequence[str]) -> FoundObject:
 def _chosen_form(asked: str | None, out: Path | None) -> Form:
     """What flag and suffix agree on."""
     if asked in ("parquet", "txt"):
-        raise UsageError(f"--format {asked} is of labels, and this model tells where things are; give table, csv, "
-                         "jsonl or coco.")
+        raise UsageError(
+            f"--format {asked} is of labels, and this model tells where things are; give table, csv, jsonl or coco."
+        )
     if out is None:
         if asked == "coco":
             raise UsageError("--format coco is not printed; say where it goes with -o results.json.")
@@ -323,7 +260,11 @@ def _chosen_form(asked: str | None, out: Path | None) -> Form:
 
 def _refuse_idle(model: LocatedModel, top: int | None, threshold: float | None, form: Form) -> None:
     if model.facts.detector is None:
-        idle = {"--top is": top is not None, "--threshold is": threshold is not None, "COCO results are": form == "coco"}
+        idle = {
+            "--top is": top is not None,
+            "--threshold is": threshold is not None,
+            "COCO results are": form == "coco",
+        }
         if any(idle.values()):
             given = next(name for name, was in idle.items() if was)
             raise UsageError(f"{given} for boxes; {model.name} tells the class of each pixel.")
@@ -381,49 +322,3 @@ def _write_coco(work: _Work, out: Path | None) -> None:
     results = coco_detections([found for _, _, found in work.kept], shown)
     names = {picture.id: picture.name for picture in pictures}
     write_detections(out, [{**result, "file_name": names[result["image_id"]]} for result in results])
-
-
-def _table(answers: Sequence[LocatedAnswer], boxes: bool) -> str:
-    from tagwise.pages.page import Table
-    from tagwise.pages.tables import text_table
-
-    rows: list[tuple[str, ...]] = []
-    for answer in answers:
-        picture = printable(answer.picture, 60)
-        if answer.problem is not None:
-            rows.append((picture, f"not read: {answer.problem}", *([""] * (2 if boxes else 1))))
-        elif boxes:
-            told = [(one.name, f"{one.score:.2f}", " ".join(f"{value:.0f}" for value in one.box)) for one in answer.objects]
-            rows += [(picture, *one) for one in told or [("nothing above the threshold", "", "")]]
-        else:
-            rows += [(picture, name, f"{share:.1%}") for name, share in answer.pixel_fractions]
-    columns = ("picture", "found", *(("score", "box: left top right bottom") if boxes else ("share of its pixels",)))
-    return text_table(Table(columns=columns, rows=rows, numeric=columns[2:]))
-
-
-def _csv(answers: Sequence[LocatedAnswer], boxes: bool) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    numbers = ("score", "x1", "y1", "x2", "y2") if boxes else ("pixel_fraction",)
-    writer.writerow(["picture", "problem", "name", *numbers])
-    for answer in answers:
-        start = [harmless(answer.picture), harmless(answer.problem or "")]
-        found = [[one.name, f"{one.score:.6f}", *(f"{value:.2f}" for value in one.box)] for one in answer.objects]
-        found += [[name, f"{share:.6f}"] for name, share in answer.pixel_fractions]
-        for name, *values in found or [["", *([""] * len(numbers))]]:
-            writer.writerow([*start, harmless(name), *values])
-    return text.getvalue()
-
-
-def _jsonl(answers: Sequence[LocatedAnswer], boxes: bool) -> str:
-    # Names of files may hold bytes that are no text; such a name is escaped, never dropped.
-    return "".join(json.dumps(_plain(answer, boxes), ensure_ascii=True) + "\n" for answer in answers)
-
-
-def _plain(answer: LocatedAnswer, boxes: bool) -> dict[str, Any]:
-    start: dict[str, Any] = {"picture": answer.picture, "problem": answer.problem}
-    start |= {"width": answer.width, "height": answer.height}
-    if not boxes:
-        return start | {"pixel_fractions": dict(answer.pixel_fractions)}
-    objects = [{name: value for name, value in vars(one).items() if value is not None} for one in answer.objects]
-    return start | {"objects": objects}

@@ -102,7 +102,7 @@ def quickstart(
     """
     from tagwise.verbs.gather import gather
     from tagwise.verbs.labels import labels
-    from tagwise.verbs.predict import predict
+    from tagwise.verbs.predict import PredictResult, predict
     from tagwise.verbs.pretrain import pretrain
 
     out = Path(out)
@@ -118,6 +118,7 @@ def quickstart(
         _do(pretrain, corpus, **run, **PRETRAINING)
     comparison = _compare(out, seed, device)
     tagged = _do(predict, [drawn / "new"], model=str(out / "sqrt"), top=4, device=device)
+    assert isinstance(tagged, PredictResult), "a tagger tells labels"
     page = _report(out, space, tagged)
     return QuickstartResult(
         folder=out,
