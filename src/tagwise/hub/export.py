@@ -123,7 +123,7 @@ def _followed(graph: Graph, images: Tensor) -> bytes:
     torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
         "aten::_upsample_bilinear2d_aa", _smoothed, OPSET
     )
-    # Following one call is torch's older way; the newer one cannot leave the number of a picture's objects open.
+    # Following one call is torch's older way; the newer one (2.15) gives up on Faster R-CNN.
     with torch.no_grad(), warnings.catch_warnings(), _no_log():
         warnings.simplefilter("ignore")
         try:

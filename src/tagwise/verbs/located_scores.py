@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN_PICTURES = 12
 """Of a part, drawn at random, on which truth and prediction are kept for a report."""
 SHOWN_SCORE = 0.3
-"""Least score of a detection that is shown."""
+"""Least score of a detection that is told or drawn, where nothing is said."""
 _PARTS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
 
 

@@ -209,6 +209,8 @@ def _fall(plan: Plan) -> str:
 
     if plan.decay == "cosine":
         return f"a cosine to {plan.final_fraction * plan.peak_rate:.4g}"
+    if plan.decay == "poly":
+        return f"to 0 by the power {plan.power:g} of the share that is left"
     points = [f"{drop:,}" for drop in drops(plan)]
     told = ", ".join(points if len(points) <= 4 else [*points[:2], "...", points[-1]])
     factor = "halved" if plan.decay == "halvings" else f"x {plan.step_factor:g}"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.writing_detections import Detections
 
-SHOWN_SCORE = 0.3
-"""Least score of a box that is told or drawn, where nothing is said."""
 LEGIBLE_SIDE = 320
 """Pixels; smaller pictures are drawn on enlarged by whole numbers, so that names can be read."""
 _FORMS: dict[str, Form] = {".csv": "csv", ".jsonl": "jsonl", ".json": "coco", "": "pictures"}
@@ -49,6 +47,7 @@ def predict_located(
     from tagwise.base.devices import choose_device
     from tagwise.localise.models import load_located
     from tagwise.pixels.quiet import quiet_libraries
+    from tagwise.verbs.located_scores import SHOWN_SCORE
 
     chosen = _chosen_form(form, out)
     where, loaded = choose_device(device), load_located(model)
