@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,17 @@ from torch import Tensor, nn
 from torchvision.models import detection
 
 from tagwise.base.errors import TagwiseError, UsageError
-from tagwise.localise.foreign import RELEASED, from_detectron2, from_torchvision
+from tagwise.localise.foreign import from_detectron2, from_torchvision
+from tagwise.localise.models import load_located
 from tagwise.localise.regions import build_detector
+from tagwise.localise.released import RELEASED, tells_where
 from tagwise.nets.designs import find_design
 from tagwise.training.heads import Detector
 from tests.localise.detectron2_rcnn import RCNN
 from tests.localise.small_detectors import SIZING, VIEW, build, pictures, small
 
 RESNET50 = find_design("resnet50")
+NAMES = [name for name, row in RELEASED.items() if row.detector is not None]
 
 
 def _set_epsilon(net: nn.Module, epsilon: float) -> None:
@@ -66,7 +70,7 @@ def _assert_equal(theirs: Any, ours: Any) -> None:
                 assert torch.allclose(expected.float(), other[name].float(), atol=1e-4), name
 
 
-@pytest.mark.parametrize("name", RELEASED)
+@pytest.mark.parametrize("name", NAMES)
 def test_l3_l20_torchvisions_detectors_give_their_outputs_with_their_weights(name: str) -> None:
     theirs, ours = _theirs(name), _ours(name)
     ours.load_state_dict(from_torchvision(theirs.state_dict(), ours))
@@ -105,21 +109,6 @@ def test_l20_files_of_the_first_generation_load_with_their_epsilon(name: str) ->
             errors.append((ours.backbone(images_BCHW)["0"] - wanted).abs().max() / wanted.abs().max())
     assert errors[0] > 1e-3
     assert errors[1] < 1e-5
-
-
-def test_l20_the_files_are_those_that_torchvision_names() -> None:
-    names = {row.file for row in RELEASED.values()}
-    for name, row in RELEASED.items():
-        weights = detection.__dict__[f"{_camel(name)}_Weights"].COCO_V1
-        assert weights.url.rpartition("/")[2] == row.file
-        assert row.epsilon == (1e-5 if name.endswith("v2") else 0.0)
-    assert len(names) == len(RELEASED)
-
-
-def _camel(name: str) -> str:
-    words = {"fasterrcnn": "FasterRCNN", "maskrcnn": "MaskRCNN", "keypointrcnn": "KeypointRCNN"}
-    words |= {"retinanet": "RetinaNet", "resnet50": "ResNet50", "fpn": "FPN", "v2": "V2"}
-    return "_".join(words[word] for word in name.split("_"))
 
 
 def test_l20_every_tensor_that_does_not_fit_is_named() -> None:
@@ -216,6 +205,24 @@ def test_l20_detectron2s_rcnns_give_their_outputs_with_their_weights(settings: d
 def _assert_close(ours: Any, theirs: Any) -> None:
     for one, other in zip(ours, theirs, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_l20_a_file_of_detectron2s_is_read_off_its_tensors(tmp_path: Path) -> None:
+    detector = small(kind="cascade-mask", norm="batch", box_convs=4, aligned=True, anchors_rounded=False)
+    ours, _, state = _detectron2(detector)
+    authors = {"pixel_mean": torch.tensor([123.68, 116.779, 103.939]), "pixel_std": torch.tensor([58.4, 57.1, 57.4])}
+    torch.save({"model": state | authors, "iteration": 89_999}, tmp_path / "own.pth")
+    assert tells_where(tmp_path / "own.pth")
+    model = load_located(tmp_path / "own.pth", classes=["square", "disc"])
+    assert (model.facts.design, model.facts.detector) == (
+        RESNEST,
+        Detector(
+            **{name: getattr(detector, name) for name in ("kind", "norm", "box_convs", "aligned", "anchors_rounded")},
+            **{name: getattr(detector, name) for name in ("channels", "anchor_sizes", "box_width", "mask_convs")},
+        ),
+    )
+    ours.load_state_dict(from_detectron2(state, ours, RESNEST, detector))
+    assert all(torch.equal(value, model.net.state_dict()[name]) for name, value in ours.state_dict().items())
 
 
 def test_l20_what_detectron2_has_beside_is_named_and_other_anchors_and_pixels_are_refused() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -29,53 +28,6 @@ def _numbered(before: str, first: int, after: str) -> Callable[[re.Match[str]], 
     return lambda match: f"{before}{int(match[1]) - first}{after}{match[2]}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Released:
-    """A detector that torchvision has released, on a ResNet-50, trained on COCO."""
-
-    file: str
-    """Under download.pytorch.org/models; what follows the last dash begins its SHA-256."""
-    detector: Detector
-    num_classes: int = 90
-    """COCO's ids, which are the labels: 80 of them are in use."""
-    num_keypoints: int | None = None
-    epsilon: float = _EPSILON
-    """What its norms add to the variance; torchvision loads the first generation with 0."""
-
-
-RELEASED = {
-    "fasterrcnn_resnet50_fpn": Released(
-        file="fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", detector=Detector(), epsilon=0.0
-    ),
-    "fasterrcnn_resnet50_fpn_v2": Released(
-        file="fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", detector=Detector(norm="batch", rpn_convs=2, box_convs=4)
-    ),
-    "maskrcnn_resnet50_fpn": Released(
-        file="maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", detector=Detector(kind="mask"), epsilon=0.0
-    ),
-    "maskrcnn_resnet50_fpn_v2": Released(
-        file="maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
-        detector=Detector(kind="mask", norm="batch", rpn_convs=2, box_convs=4),
-    ),
-    "keypointrcnn_resnet50_fpn": Released(
-        file="keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
-        detector=Detector(kind="keypoint"),
-        num_classes=1,
-        num_keypoints=17,
-        epsilon=0.0,
-    ),
-    "retinanet_resnet50_fpn": Released(
-        file="retinanet_resnet50_fpn_coco-eeacb38b.pth",
-        detector=Detector(kind="retina", detections=300, box_loss="l1"),
-        epsilon=0.0,
-    ),
-    "retinanet_resnet50_fpn_v2": Released(
-        file="retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
-        detector=Detector(kind="retina", detections=300, box_loss="giou", norm="group", top_from_stage=True),
-    ),
-}
-"""By torchvision's name of the builder."""
-
 _TORCHVISION: tuple[Rename, ...] = (
     # The first generation of files has one name less for each convolution.
     (r"(backbone\.fpn\.\w+_blocks\.\d)\.(\w+)", r"\1.0.\2"),
@@ -94,7 +46,7 @@ def from_torchvision(
     Args:
         state: Of a detector with a ResNet under a pyramid.
         model: What is to hold it, of ``build_detector``.
-        epsilon: What the backbone's norms add to their variance; see ``Released``.
+        epsilon: What the backbone's norms add to their variance; see ``tagwise.localise.released``.
         where: What it is, for the messages.
 
     Raises:
@@ -133,8 +85,7 @@ def from_detectron2(
         raise UsageError("RetinaNets of detectron2 cannot be taken over, as their anchors have another order.")
     body = "backbone.bottom_up."
     backbone = {name.removeprefix(body): tensor for name, tensor in state.items() if name.startswith(body)}
-    backbone |= {name: torch.tensor(0) for name in _uncounted(backbone)}
-    canonical = to_canonical(backbone, design, new_classifier=True, where=f"The backbone of {where}")
+    canonical = to_canonical(with_counters(backbone), design, new_classifier=True, where=f"The backbone of {where}")
     rest = {name: tensor for name, tensor in state.items() if not name.startswith(body)}
     _compare_anchors(rest, model, where)
     _check_pixels(rest, where)
@@ -221,10 +172,10 @@ def _check_pixels(rest: Mapping[str, Tensor], where: str) -> None:
         )
 
 
-def _uncounted(state: Mapping[str, Tensor]) -> list[str]:
-    """The counters of batches that frozen norms do not have."""
+def with_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state with the counters of batches that frozen norms do not have."""
     counters = [re.sub(r"\.running_mean$", _COUNTER, name) for name in state if name.endswith(".running_mean")]
-    return [name for name in counters if name not in state]
+    return {**state, **{name: torch.tensor(0) for name in counters if name not in state}}
 
 
 def _renamed(name: str, renames: Sequence[Rename]) -> str:
@@ -237,7 +188,7 @@ def _renamed(name: str, renames: Sequence[Rename]) -> str:
 def _fitted(found: Mapping[str, Tensor], theirs: Mapping[str, str], model: nn.Module, where: str) -> dict[str, Tensor]:
     """The tensors that the model has, all of them and no other."""
     expected = model.state_dict()
-    found = {**found, **{name: torch.tensor(0) for name in _uncounted(found)}}
+    found = with_counters(found)
     missing = [name for name in expected if name not in found]
     extra = [theirs.get(name, name) for name in found if name not in expected]
     shapes = [

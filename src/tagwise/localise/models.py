@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tagwise.base import rng
-from tagwise.base.errors import UsageError
+from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.base.files import sha256_of_file
+from tagwise.base.settings import from_plain
 from tagwise.localise.annotations import Category
+from tagwise.localise.foreign import from_detectron2, from_torchvision
+from tagwise.localise.foreign_facts import foreign_facts
+from tagwise.localise.recognising import recognise_net
 from tagwise.localise.regions import build_detector
+from tagwise.localise.released import RELEASED, Released, layout_of
 from tagwise.localise.semantic import build_segmenter
 from tagwise.localise.task import backbone_of
 from tagwise.nets import freeze
+from tagwise.nets.downloads import fetch
 from tagwise.nets.grammar import ResidualNet
-from tagwise.training.models import MODEL_FILE, Model, ModelFacts, fill, model_file, read_parts
-from tagwise.training.models import holds_located as holds_located
+from tagwise.nets.layouts import read_state
+from tagwise.training.checkpoints import read_checkpoint
+from tagwise.training.models import MODEL_FILE, Model, ModelFacts, fill, holds_model, model_file, read_parts
 from tagwise.training.plans import Plan
 
 
@@ -31,6 +41,8 @@ class LocatedModel:
     name: str
     digest: str
     """SHA-256 prefix of its file, 16 hex digits."""
+    published: str = ""
+    """What its publisher says of it, if its file is a published one."""
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -44,17 +56,37 @@ class LocatedModel:
         )
 
 
-def load_located(thing: str | Path) -> LocatedModel:
-    """A detector or segmenter of ours.
+def load_located(
+    thing: str | Path, *, design: str | None = None, classes: Sequence[str] | None = None
+) -> LocatedModel:
+    """A detector or segmenter of ours, one that torchvision has released, or one in a file of others.
+
+    Tensors of others are taken over completely or not at all.
+
+    Args:
+        thing: The folder of a run, a file, a checkpoint, or torchvision's name of a released one.
+        design: Of the backbone, for a file of others whose tensors leave it open.
+        classes: Names of the outputs in their order, for a file of others; of a detector without the background.
 
     Raises:
-        UsageError: There is none, or it tells labels of whole pictures.
-        TagwiseError: The file is damaged.
+        UsageError: There is none, it tells labels of whole pictures, or what is said of it is not wanted.
+        TagwiseError: The file is damaged, wants to run code, does not fit, or cannot be had.
     """
     path = model_file(Path(thing))
+    if not path.exists() and str(thing) in RELEASED:
+        _refuse_told(thing, design, classes)
+        row = RELEASED[str(thing)]
+        return _of_others(fetch(row.url, row.sha256_prefix, name=str(thing)), None, None)
     if not path.is_file():
-        raise UsageError(f"{thing} holds no {MODEL_FILE}; give the folder of a finished run of `train --head`.")
-    facts, tensors = read_parts(path)
+        raise UsageError(
+            f"{thing} holds no {MODEL_FILE}; give the folder of a finished run of `train --head`, a file, or one of "
+            f"{', '.join(RELEASED)}."
+        )
+    of_run = read_checkpoint(path)
+    if of_run is None and not holds_model(path):
+        return _of_others(path, design, classes)
+    _refuse_told(thing, design, classes)
+    facts, tensors = read_parts(path) if of_run is None else _parts(of_run, path)
     if not facts.locates:
         raise UsageError(
             f"{thing} tells labels of whole pictures; `tagwise train ANNOTATIONS --head faster --from` it."
@@ -64,6 +96,58 @@ def load_located(thing: str | Path) -> LocatedModel:
     fill(net, tensors, path)
     name = path.parent.resolve().name if path.name == MODEL_FILE else path.stem
     return LocatedModel(net=net.eval(), facts=facts, name=name, digest=sha256_of_file(path)[:16])
+
+
+def _parts(checkpoint: dict[str, Any], path: Path) -> tuple[ModelFacts, dict[str, Tensor]]:
+    """What a run had come to."""
+    facts: ModelFacts = from_plain(ModelFacts, json.loads(checkpoint["facts"]), str(path))
+    lineage = (*facts.lineage[:-1], f"{facts.lineage[-1]}, taken after {checkpoint['seen']:,}")
+    tensors = checkpoint["net"] if checkpoint["mean"] is None else checkpoint["mean"]
+    return replace(facts, images=checkpoint["seen"], lineage=lineage), tensors
+
+
+def _refuse_told(thing: str | Path, design: str | None, classes: Sequence[str] | None) -> None:
+    if design is not None or classes is not None:
+        raise UsageError(f"{thing} has a design and classes of its own; leave --design and --classes away.")
+
+
+def _of_others(path: Path, design: str | None, classes: Sequence[str] | None) -> LocatedModel:
+    where, digest = f"The weights in {path}", sha256_of_file(path)
+    name, row = _released(path, digest)
+    state = read_state(path, whole=True)
+    layout = layout_of(list(state))
+    if layout is None:
+        raise UsageError(f"{path} holds no detector or segmenter whose tensors are known here.")
+    known = recognise_net(state, layout, design, where)
+    facts = foreign_facts(known, state, path, layout, row, classes)
+    with torch.device("meta"):
+        net = _built(facts, None, None)
+    if layout == "detectron2":
+        assert known.detector is not None
+        tensors = from_detectron2(state, net, known.design, known.detector, where)
+    else:
+        tensors = from_torchvision(state, net, **({} if row is None else {"epsilon": row.epsilon}), where=where)
+    net.load_state_dict(tensors, assign=True)
+    return LocatedModel(
+        net=net.eval().requires_grad_(),
+        facts=facts,
+        name=name or path.stem,
+        digest=digest[:16],
+        published="" if row is None else row.published,
+    )
+
+
+def _released(path: Path, digest: str) -> tuple[str, Released | None]:
+    """The name and row of a published file, wherever it lies."""
+    for name, row in RELEASED.items():
+        if digest.startswith(row.sha256_prefix):
+            return name, row
+        if path.name == row.file:
+            raise TagwiseError(
+                f"{path} is damaged or not what its name says: its SHA-256 begins with {digest[:8]}, not "
+                f"{row.sha256_prefix}; fetch it again, or rename it."
+            )
+    return "", None
 
 
 def new_located(plan: Plan, facts: ModelFacts, start: Model | LocatedModel | None) -> nn.Module:

@@ -14,6 +14,7 @@ from tagwise.localise.semantic import pixel_loss
 from tagwise.localise.shown import Sample
 from tagwise.nets import freeze_norms, synchronise_norms
 from tagwise.nets.backbone import Backbone
+from tagwise.nets.norms import SynchronisedNorm
 from tagwise.pixels.batches import Request
 from tagwise.training.heads import Segmenter
 from tagwise.training.plans import Plan
@@ -101,11 +102,22 @@ class _JudgedBoxes(nn.Module):
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
         if not images:
-            return _nothing(self.net)
+            return self._without_pictures()
         with autocast(self._plan, images[0].device.type):
             losses: dict[str, Tensor] = self.net(images, targets)
         loss = torch.stack([value.float() for value in losses.values()]).sum()
         return loss, torch.zeros_like(loss)
+
+    def _without_pictures(self) -> tuple[Tensor, Tensor]:
+        """Norms of other processes wait for this one's, which see a black picture: a detector takes no fewer."""
+        nothing = _nothing(self.net)
+        if not _meets_others(self.net):
+            return nothing, nothing.detach()
+        image_CHW = torch.zeros(3, _BLANK_SIDE, _BLANK_SIDE, device=nothing.device)
+        empty = {"boxes": (0, 4), "masks": (0, _BLANK_SIDE, _BLANK_SIDE), "keypoints": (0, 1, 3)}
+        target = {name: torch.zeros(shape, device=nothing.device) for name, shape in empty.items()}
+        loss, floor = self([image_CHW], [target | {"labels": torch.zeros(0, dtype=torch.int64, device=nothing.device)}])
+        return 0 * loss + nothing, floor
 
 
 class _JudgedPixels(nn.Module):
@@ -117,14 +129,22 @@ class _JudgedPixels(nn.Module):
 
     def forward(self, images_BCHW: Tensor, maps_BHW: Tensor) -> tuple[Tensor, Tensor]:
         if not len(images_BCHW):
-            return _nothing(self.net)
+            nothing = _nothing(self.net)
+            if _meets_others(self.net):  # forwards and backwards
+                outputs = self.net(images_BCHW.new_zeros(0, 3, _BLANK_SIDE, _BLANK_SIDE))
+                nothing = torch.stack([nothing, *(maps_BCHW.sum() for maps_BCHW in outputs.values())]).sum()
+            return nothing, nothing.detach()
         with autocast(self._plan, images_BCHW.device.type):
             outputs = self.net(images_BCHW)
         loss = pixel_loss(outputs, maps_BHW, self._segmenter)
         return loss, torch.zeros_like(loss)
 
 
-def _nothing(net: nn.Module) -> tuple[Tensor, Tensor]:
-    """No picture could be read: other processes wait for this one's gradients all the same."""
-    nothing = torch.stack([0 * value.sum() for value in net.parameters() if value.requires_grad]).sum()
-    return nothing, nothing.detach()
+def _meets_others(net: nn.Module) -> bool:
+    """Whether its norms see other processes' pictures too."""
+    return any(isinstance(module, SynchronisedNorm | nn.SyncBatchNorm) for module in net.modules())
+
+
+def _nothing(net: nn.Module) -> Tensor:
+    """Of which every weight's gradient is 0: other processes wait for this one's, though no picture could be read."""
+    return torch.stack([0 * value.sum() for value in net.parameters() if value.requires_grad]).sum()

@@ -161,7 +161,7 @@ def evaluate(
     """
     from tagwise.base.devices import choose_device
     from tagwise.training.loading import load
-    from tagwise.training.models import holds_located
+    from tagwise.localise.released import tells_where
     from tagwise.transfer.evaluation import forms, judge_classifier, match_classes
     from tagwise.transfer.opening import open_labelled
 
@@ -175,15 +175,17 @@ def evaluate(
         "ignore": ignore,
         "object_value": object_value,
     }
-    if holds_located(model):
+    if tells_where(model):
         from tagwise.verbs.locate import AnnotationFlags
 
-        labelled = {"design": design, "picture_column": picture_column, "class_column": class_column, "batch": batch}
+        labelled = {"picture_column": picture_column, "class_column": class_column, "batch": batch}
         refuse_given(labelled | {"workers": workers}, f"{model} tells where things are")
         listed = None if classes is None else Path(classes)
         flags = AnnotationFlags(**annotated, one_based=one_based, zero=zero, classes=listed)  # type: ignore[arg-type]
         place = None if out is None else Path(out)
-        return evaluate_located(Path(target), flags, look, model=model, out=place, overwrite=overwrite, device=device)
+        return evaluate_located(
+            Path(target), flags, look, model=model, design=design, out=place, overwrite=overwrite, device=device
+        )
     refuse_given(annotated | vars(look) | {"out": out}, f"{model} tells labels of whole pictures")
     batch = 64 if batch is None else batch
     if batch < 1:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import progress
 from tagwise.pages.tables import text_table
+from tagwise.verbs.lines import read_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +79,8 @@ class LocatedEvaluateResult:
     """Classes of the model that the annotations do not list."""
     looked: str
     """How a segmenter looked at pictures; empty of a detector."""
+    published: str
+    """What the model's publisher says of it, in words; empty where nothing is published."""
     scores: dict[str, Any]
     """``boxes``, ``masks``, ``keypoints`` and ``errors``, or ``pixels``."""
     written: Path | None = None
@@ -89,7 +92,8 @@ class LocatedEvaluateResult:
             f"licence of the data: {self.data_licence}; of the model: {self.licence}",
             f"written: {self.written}" if self.written is not None else "",
         )
-        told = self._pixels() if "pixels" in self.scores else self._objects()
+        head, *told = self._pixels() if "pixels" in self.scores else self._objects()
+        told = ["\n".join(filter(None, (head, self.published))), *told]
         return "\n\n".join([*told, "\n".join(filter(None, tail))])
 
     def _head(self, what: str) -> str:
@@ -129,6 +133,7 @@ def evaluate_located(
     look: LookFlags,
     *,
     model: str | Path,
+    design: str | None = None,
     out: Path | None,
     overwrite: bool,
     device: str | None,
@@ -141,10 +146,14 @@ def evaluate_located(
     """
     from tagwise.base.devices import choose_device
     from tagwise.localise.models import load_located
+    from tagwise.localise.released import UNUSED, is_foreign
     from tagwise.localise.target import digest_of
     from tagwise.verbs.locate import open_parts, under_classes
 
-    where, loaded = choose_device(device), load_located(model)
+    # Of a file of others the classes are its outputs', which those of the annotations are then too.
+    named = flags.classes is not None and Path(model).is_file() and is_foreign(Path(model))
+    names = read_lines(flags.classes, "--classes") if flags.classes is not None and named else None
+    where, loaded = choose_device(device), load_located(model, design=design, classes=names)
     refuse_look(loaded, look)
     _refuse_out(out, boxes=loaded.facts.detector is not None, overwrite=overwrite)
     opened = open_parts(_head(loaded), target, flags)
@@ -165,7 +174,10 @@ def evaluate_located(
         test_digest=digest_of(part),
         licence=loaded.facts.licence,
         data_licence=part.licence,
-        absent=tuple(one.name for one in loaded.categories if one.name not in listed),
+        absent=tuple(
+            one.name for one in loaded.categories if one.name not in listed and not one.name.startswith(UNUSED)
+        ),
+        published=loaded.published,
         looked="" if loaded.facts.detector is not None else look_words(loaded, look.windows()),
         scores=found.scores,
         written=out,

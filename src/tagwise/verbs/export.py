@@ -124,14 +124,14 @@ def _refuse_place(path: Path, overwrite: bool) -> None:
 
 
 def _opened(thing: str | Path, design: str | None, classes: Path | str | None) -> Model | LocatedModel:
-    from tagwise.localise.models import holds_located, load_located
+    from tagwise.localise.models import load_located
+    from tagwise.localise.released import tells_where
     from tagwise.training.loading import load
 
-    if not holds_located(thing):
-        return load(thing, design=design, classes=None if classes is None else read_lines(classes, "--classes"))
-    if design is not None or classes is not None:
-        raise UsageError(f"{thing} has a design and classes of its own; leave --design and --classes away.")
-    return load_located(thing)
+    names = None if classes is None else read_lines(classes, "--classes")
+    if not tells_where(thing):
+        return load(thing, design=design, classes=names)
+    return load_located(thing, design=design, classes=names)
 
 
 def _refuse_terms(opened: Model | LocatedModel, accepted: bool) -> None:

@@ -261,12 +261,12 @@ def start_of(thing: str | Path | None) -> Model | LocatedModel | None:
         UsageError: There is no such model.
     """
     from tagwise.localise.models import load_located
+    from tagwise.localise.released import tells_where
     from tagwise.training.loading import load
-    from tagwise.training.models import holds_located
 
     if thing is None:
         return None
-    return load_located(thing) if holds_located(thing) else load(thing)
+    return load_located(thing) if tells_where(thing) else load(thing)
 
 
 def plan_of(

@@ -96,19 +96,20 @@ def predict(
             ``out`` is there, or two pictures would have one sidecar; a list of classes has another length.
         DataRefused: No picture can be read.
     """
+    from tagwise.localise.released import tells_where
     from tagwise.pixels.quiet import quiet_libraries
     from tagwise.training.loading import load
-    from tagwise.training.models import holds_located
     from tagwise.transfer.tagger import Tagger
 
     look = LookFlags(scales=scales, mirror=mirror, window=window, summed=summed)
-    if holds_located(model):
-        idle = {"design": design, "classes": classes, "workers": workers}
-        refuse_given(idle, f"{model} tells where things are")
+    if tells_where(model):
+        refuse_given({"workers": workers}, f"{model} tells where things are")
         return predict_located(
             listed_pictures(picture),
             look,
             model=model,
+            design=design,
+            classes=None if classes is None else read_lines(classes, "--classes"),
             top=top,
             threshold=threshold,
             form=format,

@@ -31,6 +31,8 @@ def predict_located(
     look: LookFlags,
     *,
     model: str | Path,
+    design: str | None = None,
+    classes: Sequence[str] | None = None,
     top: int | None,
     threshold: float | None,
     form: str | None,
@@ -50,7 +52,7 @@ def predict_located(
     from tagwise.verbs.located_scores import SHOWN_SCORE
 
     chosen = _chosen_form(form, out)
-    where, loaded = choose_device(device), load_located(model)
+    where, loaded = choose_device(device), load_located(model, design=design, classes=classes)
     boxes = loaded.facts.detector is not None
     refuse_look(loaded, look)
     _refuse_idle(loaded, top, threshold, chosen)

@@ -6,7 +6,7 @@ import argparse
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from tagwise.nets.layouts.torch7_nets import read_torch7_state
 _AVERAGED = ("state_dict_ema", "model_ema")
 _DEEPEST = 5
 _OUTER = ("state_dict", "model", "net")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "bottom_up.", "encoder.")
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+_PREFIXES = (*_WRAPPERS, "backbone.", "bottom_up.", "encoder.")
 _DETECTORS = re.compile(
     r"(neck|rpn_head|roi_head|bbox_head|mask_head|decode_head|auxiliary_head|proposal_generator|roi_heads|"
     r"sem_seg_head|top_block|fpn_lateral\d|fpn_output\d)\..+|pixel_mean|pixel_std"
@@ -29,7 +30,7 @@ _DETECTORS = re.compile(
 _SUFFIXES = (".safetensors", ".t7", ".pth", ".pt", ".th", ".tar", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, *, whole: bool = False) -> dict[str, Tensor]:
     """The tensors in a file, by their names without wrappers: safetensors, PyTorch's formats or Torch7.
 
     Nothing in the file is run. Averaged weights are taken where a file has both, and the parts of a
@@ -37,6 +38,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     Args:
         path: A ``.safetensors``, ``.t7``, ``.pth``, ``.pt``, ``.th``, ``.tar`` or ``.bin`` file.
+        whole: The parts of a detector or segmenter stay, and its backbone keeps its prefix.
 
     Raises:
         UsageError: There is no such file, it is MXNet's, or of another kind by its name and first bytes.
@@ -50,15 +52,29 @@ def read_state(path: Path) -> dict[str, Tensor]:
     _refuse_at_sight(path)
     if path.suffix == ".t7":
         return read_torch7_state(path)
-    return strip_wrappers(_load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path), str(path))
+    return strip_wrappers(_loaded(path), str(path), whole=whole)
 
 
-def strip_wrappers(loaded: Any, where: str = "This state dict") -> dict[str, Tensor]:
+def tensor_names(path: Path) -> list[str]:
+    """What the tensors in a file are called, inside its wrappers; none of what cannot be read."""
+    try:
+        _refuse_at_sight(path)
+        return [] if path.suffix in (".t7", ".params") else list(map(str, _inner(_loaded(path), str(path), told=False)))
+    except TagwiseError:
+        return []
+
+
+def _loaded(path: Path) -> Any:
+    return _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
+
+
+def strip_wrappers(loaded: Any, where: str = "This state dict", *, whole: bool = False) -> dict[str, Tensor]:
     """The state dict inside what ``torch.load`` gave, without outer dicts and common prefixes.
 
     Args:
         loaded: Usually a dict of tensors, or a checkpoint that holds one.
         where: The file, for the messages.
+        whole: As for ``read_state``.
 
     Raises:
         TagwiseError: There is no state dict inside, or its net wants other pixels than ours.
@@ -71,7 +87,8 @@ def strip_wrappers(loaded: Any, where: str = "This state dict") -> dict[str, Ten
             raise TagwiseError(f"{where} holds no state dict: {name!r:.60} is a {type(value).__name__}.")
         if value.layout is not torch.strided or value.is_quantized:
             raise TagwiseError(f"{where} holds no plain tensors: {name:.60} is sparse or quantised; save it dense.")
-    while (stripped := _without_prefix(state)) is not None:
+    prefixes = _WRAPPERS if whole else _PREFIXES
+    while (stripped := _without_prefix(state, prefixes)) is not None:
         state = stripped
     return dict(state)
 
@@ -126,7 +143,7 @@ def _load_pickle(path: Path) -> Any:
         raise TagwiseError(f"{path} cannot be read as PyTorch's weights: {reason}; fetch it again.") from error
 
 
-def _inner(loaded: Any, where: str) -> Mapping[Any, Any]:
+def _inner(loaded: Any, where: str, *, told: bool = True) -> Mapping[Any, Any]:
     """The innermost dict of wrappers such as ``{"state_dict": {...}, "epoch": 90}``."""
     for _ in range(_DEEPEST):
         if not isinstance(loaded, Mapping):
@@ -134,18 +151,18 @@ def _inner(loaded: Any, where: str) -> Mapping[Any, Any]:
         wrapped = [key for key in (*_AVERAGED, *_OUTER) if isinstance(loaded.get(key), Mapping)]
         if not wrapped:
             return loaded
-        if wrapped[0] in _AVERAGED:
+        if told and wrapped[0] in _AVERAGED:
             say(f"The averaged weights ({wrapped[0]}) are taken{', not the last ones' if wrapped[1:] else ''}.")
         loaded = loaded[wrapped[0]]
     raise TagwiseError(f"{where} wraps its state dict more than {_DEEPEST} times.")
 
 
-def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+def _without_prefix(state: Mapping[str, Tensor], prefixes: Sequence[str]) -> dict[str, Tensor] | None:
     """The state without the first prefix that most of the net has; None if there is none.
 
     What else stands beside the prefix stays, so that nothing unknown is lost.
     """
-    for prefix in _PREFIXES:
+    for prefix in prefixes:
         inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
         parts = {name: tensor for name, tensor in state.items() if _DETECTORS.fullmatch(name)}
         beside = {name: state[name] for name in state if not name.startswith(prefix) and name not in parts}
