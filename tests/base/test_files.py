@@ -110,7 +110,7 @@ def test_json_has_no_nan_and_what_is_no_json_is_named(tmp_path: Path) -> None:
     assert names(tmp_path) == []
     with pytest.raises(UsageError, match=r"There is no file .*a\.json\."):
         read_json(tmp_path / "a.json")
-    for content in (b"{", b"\xff", b""):
+    for content in (b"{", b"\xff", b"", b"[" * 100_000):
         (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(TagwiseError, match=r"a\.json cannot be read as JSON"):
             read_json(tmp_path / "a.json")

@@ -308,6 +308,8 @@ def test_what_the_extended_space_counted_stays_so(words: Lexicon) -> None:
     assert label_of(grown, "kitty").key == "cat"
     assert label_of(grown, "hound").key == "beagle"
     assert "'cat' in the space that is extended" in grown.explain("kitty")
+    chained = labelled("moggy, kitty", words, base=old, aliases={"kitty": "dog", "Moggy": "kitty"}).space
+    assert (chained.encode("moggy"), len(chained)) == (chained.encode("cat"), len(old))
     with pytest.raises(UsageError, match=f"made with the lexicon {words.digest}, not none"):
         build_label_space(table_of([["a"]]), base=old)
     with pytest.raises(UsageError, match="made with the rule signature, not keys"):

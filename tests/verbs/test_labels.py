@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from tagwise.base.files import FolderLock
+from tagwise.corpus.engine import EngineTags
+from tagwise.corpus.sessions import Engine
 from tagwise.tags.fates import DISCARDED
 from tagwise.tags.key import canonical_key
 from tagwise.tags.space import LabelSpace
@@ -71,10 +73,12 @@ def test_w4_the_file_is_the_same_for_shuffled_rows_and_for_1_or_8_workers(
 ) -> None:
     shuffled = random.Random(1).sample(rows, len(rows))
     made, files = {}, set()
+    engines: dict[str, Engine] = {"b": "duckdb", "c": "polars"}
     for name, given, workers in (("a", rows, 1), ("b", rows, 8), ("c", shuffled, 1), ("d", shuffled, 8)):
         gather([table(tmp_path / f"{name}.csv", given)], tmp_path / name, separator=";", workers=workers)
         space = tmp_path / f"{name}.json"
-        made[name] = labels(tmp_path / name, space, min_count=2, min_owners=2)
+        engine = engines.get(name)
+        made[name] = labels(tmp_path / name, space, min_count=2, min_owners=2, engine=engine, workers=workers)
         files.add((space.read_bytes(), space.with_name(f"{name}.json.fates.csv").read_bytes()))
     assert len(files) == 1
     raw = [tag for _, cell, _ in rows for tag in cell.split(";")]
@@ -184,6 +188,46 @@ def test_a_space_edited_by_hand_is_told_and_can_be_made_again(zoo: Path, here: H
     assert (done.code, "is no label space as it was written: its digest is" in done.err) == (2, True)
     assert here("labels", zoo, "-o", space, "--overwrite").code == 0
     assert space.read_text("utf-8") == made
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("-o", "page.html"), "is where the page goes"),
+        (("-o", "wordnet"), "is a folder"),
+        (("-o", "mine.json"), "is no JSON"),
+        (("-o", "space.json", "--aliases", "cycle.tsv"), "cycle"),
+        (("-o", "space.json", "--deny", "nowhere.txt"), "cannot be read"),
+        (("-o", "space.json", "--rule", "keys"), "Without a lexicon"),
+        (("-o", "space.json", "--lexicon", "wordnet", "--extend", "old.json"), "made with the lexicon none"),
+        (("-o", "space.json", "--law", "cap"), "needs a threshold in pictures"),
+        (("-o", "space.json", "--law", "natural", "--threshold", "5"), "has no threshold"),
+    ],
+)
+def test_what_is_wrong_in_the_command_is_told_before_the_tags_are_counted(
+    zoo: Path, here: Here, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(zoo.parent)
+    labels(zoo, "old.json")
+    Path("mine.json").write_text("mine", "utf-8")
+    Path("cycle.tsv").write_text("a\tb\nb\ta\n", "utf-8")
+    monkeypatch.setattr(EngineTags, "_number", lambda _: pytest.fail("the tags are counted"))
+    done = here("labels", zoo, *flags, "--engine", "duckdb")
+    assert (done.code, told in done.err) == (2, True), done.err
+
+
+def test_a_kill_between_the_files_leaves_no_space_without_its_page(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tagwise.pages.page.write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            labels(zoo, tmp_path / "space.json")
+    assert not (tmp_path / "space.json").exists()
+    assert labels(zoo, tmp_path / "space.json").space_file == tmp_path / "space.json"
 
 
 def test_two_processes_do_not_write_one_space(zoo: Path, here: Here, tmp_path: Path) -> None:

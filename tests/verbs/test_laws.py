@@ -23,9 +23,16 @@ from tests.verbs.road import DESIGN
 
 @pytest.mark.parametrize(
     ("law", "threshold", "told"),
-    [("sqr", None, "nearest is sqrt"), ("sqrt", "tail", "nearest is tail=0.3"), ("sqrt", "length=-1", "above 0")],
+    [
+        ("sqr", None, "nearest is sqrt"),
+        ("sqrt", "tail", "nearest is tail=0.3"),
+        ("sqrt", "length=-1", "above 0"),
+        ("natural", 5, "has no threshold; 5 was given"),
+        ("cap", None, "needs a threshold in pictures"),
+        ("raked", "tail=0.3", "no threshold but the length of its epoch"),
+    ],
 )
-def test_a_wrong_law_is_told_before_a_corpus_is_read(law: str, threshold: str | None, told: str) -> None:
+def test_a_wrong_law_is_told_before_a_corpus_is_read(law: str, threshold: float | str | None, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         refuse_wrong_law(law, threshold)
 

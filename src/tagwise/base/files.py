@@ -100,7 +100,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {path}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TagwiseError(f"{path} cannot be read as JSON: {error}.") from error
 
 
@@ -131,12 +131,13 @@ class FolderLock:
 
     Args:
         folder: It must exist; the lock is on the folder itself and leaves nothing in it.
+        flag: What says where it is, for the message.
 
     Raises:
         UsageError: Another process holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flag: str = "-o") -> None:
         self._handle: int | None = os.open(folder, os.O_RDONLY)
         # Some network file systems know no locks, which is another OSError.
         with suppress(OSError):
@@ -144,7 +145,7 @@ class FolderLock:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UsageError(
-                    f"Another process is writing into {folder}; wait until it ends, or give another -o."
+                    f"Another process is writing into {folder}; wait until it ends, or give another {flag}."
                 ) from error
 
     def __enter__(self) -> FolderLock:
@@ -159,7 +160,9 @@ class FolderLock:
             self._handle = None
 
 
-def claim_alone(folder: Path, marker: str, *, overwrite: bool = False, nested: bool = True) -> FolderLock:
+def claim_alone(
+    folder: Path, marker: str, *, overwrite: bool = False, nested: bool = True, flag: str = "-o"
+) -> FolderLock:
     """Makes ``folder`` ours to write in, and keeps other processes out of it: it is new, empty, or holds ``marker``.
 
     Args:
@@ -167,17 +170,18 @@ def claim_alone(folder: Path, marker: str, *, overwrite: bool = False, nested: b
         marker: The file that every folder of this kind holds, such as ``corpus.json``.
         overwrite: Remove what an earlier run of the same kind left there first.
         nested: Whether the folders in it are ours too, with what a killed process left half-written there.
+        flag: What says where it is, for the messages.
 
     Raises:
         UsageError: The folder holds something else, is a file, or another process is writing into it.
     """
     try:
-        _make_ours(folder, marker)
-        lock = FolderLock(folder)
+        _make_ours(folder, marker, flag)
+        lock = FolderLock(folder, flag)
         if overwrite:
             shutil.rmtree(folder)
             folder.mkdir()
-            lock = FolderLock(folder)
+            lock = FolderLock(folder, flag)
         every = folder.rglob if nested else folder.glob
         for leftover in every(f"{TEMPORARY_PREFIX}*"):  # of a process that was killed while it wrote
             if leftover.is_file():
@@ -187,15 +191,16 @@ def claim_alone(folder: Path, marker: str, *, overwrite: bool = False, nested: b
     return lock
 
 
-def _make_ours(folder: Path, marker: str) -> None:
+def _make_ours(folder: Path, marker: str, flag: str) -> None:
     """Makes the folder, if it is new, empty, or holds ``marker`` from before."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give -o a folder.")
+        raise UsageError(f"{folder} is a file; give {flag} a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
         leftovers = [entry for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)]
         if leftovers:
             raise UsageError(
-                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); give -o a new or empty folder."
+                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); "
+                f"give {flag} a new or empty folder."
             )
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -30,7 +30,7 @@ from tagwise.tags.table import (
     distinct_pairs,
     folded,
     table_digest,
-    tag_numbers,
+    text_numbers,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ UNKNOWN = -1
 """The person behind the pictures that say nothing of theirs."""
 
 _MARKER = "tags.json"
+_LAYOUT = 1
+"""Of the working folder; raised when its tables change, so that none of another Tagwise is trusted."""
 
 
 @contextmanager
@@ -74,8 +76,8 @@ def engine_tags(
     shutil.rmtree(removed, ignore_errors=True)  # of a try that was killed there
     stale = marker.is_file() and read_json(marker) != source
     if stale:
-        say(f"{work} is of another corpus, or of this one before it changed; it is made anew.")
-    with claim_alone(work, _MARKER, overwrite=stale):
+        say(f"{work} is of another corpus or Tagwise, or of this corpus before it changed; it is made anew.")
+    with claim_alone(work, _MARKER, overwrite=stale, flag="--spill"):
         write_json(marker, source)
         with open_session(engine, work, memory=memory, workers=workers) as session:
             yield EngineTags(corpus, session, work)
@@ -87,7 +89,7 @@ def _source(corpus: Corpus, engine: Engine) -> dict[str, Any]:
     """What the phases depend on: other tags, or an engine that writes otherwise, need new ones."""
     files = {path.name: path.stat() for path in (corpus.tags_file, corpus.pictures_file)}
     stamps = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in files.items()}
-    return {"corpus": corpus.record.digest, "files": stamps, "engine": engine}
+    return {"layout": _LAYOUT, "corpus": corpus.record.digest, "files": stamps, "engine": engine}
 
 
 class EngineTags:
@@ -106,8 +108,6 @@ class EngineTags:
         self._source = _source(corpus, session.engine)
         self.pictures = corpus.pictures
         self.entries = corpus.record.tags
-        self._numbered = self._number()
-        self._entries = self._sort()  # before Python holds the raw tags, so that the two peaks of memory do not add up
 
     @cached_property
     def has_owners(self) -> bool:
@@ -122,11 +122,13 @@ class EngineTags:
     @cached_property
     def raw(self) -> list[str]:
         """The distinct raw tags, sorted."""
-        return _read(self._numbered, "raw")["raw"].to_pylist()
+        numbered, _ = self._tables
+        return _read(numbered, "raw")["raw"].to_pylist()
 
     def occurrences(self) -> Counts:
         """Entries of each raw tag."""
-        return _read(self._numbered, "times")["times"].to_numpy()
+        numbered, _ = self._tables
+        return _read(numbered, "times")["times"].to_numpy()
 
     def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
         """Pictures that hold each word, however often it was said there."""
@@ -154,7 +156,8 @@ class EngineTags:
             map_file = self._work / f"words-{_key(words)}.parquet"
             with open_atomically(map_file) as handle:
                 pyarrow.parquet.write_table(pyarrow.table({"raw_id": raw_ids, "word": words[raw_ids]}), handle)
-            entries, word_of_raw, persons = (self._scan(path) for path in (self._entries, map_file, self._persons))
+            _, sorted_entries = self._tables
+            entries, word_of_raw, persons = (self._scan(path) for path in (sorted_entries, map_file, self._persons))
             pairs = entries.join(word_of_raw, on="raw_id").join(persons, on="row").select("owner", "word")
             distinct = pairs.group_by("owner", "word").agg(narwhals.len())  # narwhals' unique is a window in DuckDB
             counted = distinct.group_by("word").agg(narwhals.len().alias("owners"))
@@ -193,7 +196,7 @@ class EngineTags:
         return path.read_text("utf-8")
 
     def _digest(self) -> str:
-        numbers = tag_numbers(self.raw)
+        numbers = text_numbers(self.raw)
         owners = _mapped(self._owner_of_row, np.int64) if self.has_owners else None
         by_picture, by_owner = np.zeros(2, np.uint64), np.zeros(self.pictures + 1 if self.has_owners else 0, np.uint64)
         for rows, raw_ids in self._blocks("fingerprint"):
@@ -206,9 +209,10 @@ class EngineTags:
 
     def _blocks(self, what: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32]]]:
         """Row and raw tag of the entries, sorted by row, whole pictures at a time."""
+        _, entries = self._tables
         rows, raw_ids = np.empty(0, np.int64), np.empty(0, np.int32)
         with progress(what, self.entries, "tags") as ticker:
-            for batch in _batches(self._entries):
+            for batch in _batches(entries):
                 rows = np.concatenate([rows, batch["row"].to_numpy()])
                 raw_ids = np.concatenate([raw_ids, batch["raw_id"].to_numpy()])
                 if not 0 <= int(rows[0]) <= int(rows[-1]) < self.pictures:
@@ -220,6 +224,15 @@ class EngineTags:
                 ticker.advance(len(batch))
             if len(rows):
                 yield rows, raw_ids
+
+    @cached_property
+    def _tables(self) -> tuple[Path, Path]:
+        """The distinct raw tags and the sorted entries, made when the first of them is asked for.
+
+        Both are made before Python holds the raw tags, so that the two peaks of memory do not add up.
+        """
+        numbered = self._number()
+        return numbered, self._sort(numbered)
 
     def _number(self) -> Path:
         """The distinct raw tags in order, the number and the occurrences of each."""
@@ -241,11 +254,11 @@ class EngineTags:
             pyarrow.parquet.write_table(pyarrow.table(numbered), handle)
         return path
 
-    def _sort(self) -> Path:
+    def _sort(self, numbered: Path) -> Path:
         """Row and raw tag's number of each entry, sorted."""
         path = self._work / "entries.parquet"
         if not path.exists():
-            numbers = self._scan(self._numbered).select("raw", "raw_id")
+            numbers = self._scan(numbered).select("raw", "raw_id")
             entries = self._scan(self._corpus.tags_file).join(numbers, on="raw").select("row", "raw_id")
             self._session.write(entries.sort("row", "raw_id"), path, f"sorting {self.entries:,} tags")
         return path

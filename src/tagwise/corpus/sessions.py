@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Engine = Literal["duckdb", "polars", "pyspark"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
+_SCRATCH = "scratch"
+"""The folder for what an engine's memory does not hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,8 @@ def open_session(
 
     Args:
         engine: Which.
-        spill: An existing folder for what its memory does not hold.
+        spill: An existing folder, of nobody else at that time; what its memory does not hold goes into one in it,
+            without what a killed process left there.
         memory: GiB that it may use; the engine's own choice unless given. Polars takes no limit.
         workers: Threads of DuckDB; as many as cores unless given. Spark goes by its own settings, Polars by
             ``POLARS_MAX_THREADS``.
@@ -139,6 +142,7 @@ def open_session(
         if value is not None and value <= 0:
             raise UsageError(f"{flag} {value} leaves nothing to work with; give more than 0.")
     mebibytes = None if memory is None else max(1, round(memory * 1024))
+    shutil.rmtree(spill / _SCRATCH, ignore_errors=True)
     with ExitStack() as stack:
         try:
             session = {"duckdb": _duckdb, "polars": _polars, "pyspark": _spark}[engine](
@@ -158,7 +162,7 @@ def _duckdb(stack: ExitStack, spill: Path, mebibytes: int | None, workers: int |
     limits = {"memory_limit": f"{mebibytes}MiB" if mebibytes else None, "threads": workers}
     connection = duckdb.connect(
         config={
-            "temp_directory": str(spill / "duckdb"),
+            "temp_directory": str(spill / _SCRATCH),
             "preserve_insertion_order": False,  # sorted results stay sorted; the others need no memory for it
             **{name: value for name, value in limits.items() if value is not None},
         }
@@ -193,7 +197,7 @@ def _spark(stack: ExitStack, spill: Path, mebibytes: int | None, _workers: int |
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
-    builder = SparkSession.builder.appName("tagwise").config("spark.local.dir", str(spill / "spark"))
+    builder = SparkSession.builder.appName("tagwise").config("spark.local.dir", str(spill / _SCRATCH))
     if mebibytes:
         builder = builder.config("spark.driver.memory", f"{mebibytes}m")
     try:

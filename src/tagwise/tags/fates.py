@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tagwise.base.errors import nearest
@@ -25,12 +25,12 @@ _SELECTED = DISCARDED[-4:]
 class Fates:
     """What became of every distinct raw tag: exactly one fate each, sorted by raw tag."""
 
-    raw: tuple[str, ...]
-    keys: tuple[str, ...]
+    raw: Sequence[str]
+    keys: Sequence[str]
     """Canonical key of each; empty when no letter or number is left."""
-    fates: tuple[str, ...]
+    fates: Sequence[str]
     """One of ``KEPT`` or ``DISCARDED``."""
-    targets: tuple[str, ...]
+    targets: Sequence[str]
     """The key that it was counted as, after aliases, plurals and synonyms."""
     label_ids: Ids
     """-1 for discarded ones."""

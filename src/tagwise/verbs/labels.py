@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import printable
-from tagwise.verbs.label_files import read_target_classes, write_space
+from tagwise.verbs.label_files import read_target_classes, refuse_out, write_space
 from tagwise.verbs.label_tables import (
     alignment_lines,
     ambiguities,
@@ -171,6 +171,8 @@ def labels(
             "The label space needs a file; give -o SPACE.json, or --explain TAG or --compare SPACE, which need none."
         )
     refuse_wrong_law(law, threshold)
+    if out is not None and explain is None:
+        refuse_out(Path(out), overwrite)
     options = LabelOptions(
         min_count=min_count,
         top=top,
@@ -188,6 +190,9 @@ def labels(
     target = align(Path(for_).name, read_target_classes(Path(for_)), words) if for_ is not None and words else None
     other = LabelSpace.load(Path(compare)) if compare else None
     base = LabelSpace.load(Path(extend)) if extend else None
+    alias_of = read_aliases(Path(aliases)) if aliases else {}
+    denied = read_lines(deny, "--deny") if deny else ()
+    allowed = read_lines(allow, "--allow") if allow else ()
     opened = Corpus.open(Path(corpus))
     with ExitStack() as stack:
         work = _work_folder(stack, spill, None if explain is not None else out)
@@ -195,9 +200,9 @@ def labels(
         labelling = build_label_space(
             tags,
             options,
-            aliases=read_aliases(Path(aliases)) if aliases else {},
-            deny=read_lines(deny, "--deny") if deny else (),
-            allow=read_lines(allow, "--allow") if allow else (),
+            aliases=alias_of,
+            deny=denied,
+            allow=allowed,
             lexicon=words,
             target=target,
             base=base,
@@ -225,16 +230,15 @@ def _work_folder(stack: ExitStack, spill: Path | str | None, out: Path | str | N
 def _result(
     labelling: Labelling, lexicon: Lexicon | None, target: Target | None, other: LabelSpace | None
 ) -> LabelsResult:
-    import numpy as np
-
     from tagwise.tags.alignment import report_alignment
     from tagwise.tags.comparison import compare_spaces
+    from tagwise.tags.laws import labelled_pictures
 
     space = labelling.space
     return LabelsResult(
         labels=len(space),
         pictures=space.pictures,
-        labelled_pictures=int(np.count_nonzero(np.diff(labelling.assignment.offsets))),
+        labelled_pictures=labelled_pictures(labelling.assignment.offsets),
         tags=space.tags,
         fates=space.fates,
         merges=merges(labelling.fates, space),

@@ -37,13 +37,11 @@ def refuse_wrong_law(law: str, threshold: float | str | None) -> None:
     """Before a corpus is read for it.
 
     Raises:
-        UsageError: No such law or threshold.
+        UsageError: No such law or threshold, or one that the law has no use for.
     """
-    from tagwise.tags.laws import parse_law
-    from tagwise.tags.thresholds import parse_threshold
+    from tagwise.tags.thresholds import threshold_of_law
 
-    parse_law(law)
-    parse_threshold(threshold)
+    threshold_of_law(law, threshold)
 
 
 def report_law(
