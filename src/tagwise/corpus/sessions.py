@@ -107,7 +107,7 @@ class Session:
         if re.search(r"no space left|max_temp_directory_size|file too large|disk quota", told, re.IGNORECASE):
             return TagwiseError(
                 f"There is no space left in {self.spill} for {what}; free some and give the same command again, or "
-                "give --spill a larger place."
+                "give `labels --spill`, or TMPDIR for all else, a larger place."
             )
         if re.search(r"out of ?memory|heap space", told, re.IGNORECASE):
             return TagwiseError(f"The memory that {self.engine} may use is too small for {what}; give --memory more.")
