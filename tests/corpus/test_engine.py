@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,18 +98,18 @@ def shuffled(corpus: Corpus) -> None:
     pyarrow.parquet.write_table(table.take(np.random.default_rng(1).permutation(len(table))), corpus.tags_file)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize(("engine", "few", "many"), [("duckdb", 1, 8), ("polars", None, None)])
 def test_w4_neither_order_nor_threads_change_a_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, few: int | None, many: int | None
 ) -> None:
     """Blocks are so small that pictures lie across their borders."""
     monkeypatch.setattr(module, "BLOCK_TAGS", 101)
     corpus = corpus_of(tmp_path, zipf_posts(3000))
     options = LabelOptions(min_count=3, min_owners=3, top=200)
     expected = content(build_label_space(corpus.tag_table(), options))
-    assert by_engine(corpus, options, engine, workers=1) == expected
+    assert by_engine(corpus, options, engine, workers=few) == expected
     shuffled(corpus)
-    assert by_engine(corpus, options, engine, workers=8) == expected
+    assert by_engine(corpus, options, engine, workers=many) == expected
 
 
 def test_w4_spark_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,8 +342,50 @@ def test_too_little_memory_names_the_flag(tmp_path: Path) -> None:
 def test_unknown_engines_and_senseless_limits_are_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no engine 'duckbd'; the nearest is duckdb"), open_session("duckbd", tmp_path):  # type: ignore[arg-type]
         pass
-    with pytest.raises(UsageError, match="--memory 0"), open_session("duckdb", tmp_path, memory=0):
+    for memory in (0, -1, math.nan, math.inf, 1e300):
+        with pytest.raises(UsageError, match="is no limit"), open_session("duckdb", tmp_path, memory=memory):
+            pass
+    with pytest.raises(UsageError, match="polars takes no --memory"), open_session("polars", tmp_path, memory=2):
         pass
+    with pytest.raises(UsageError, match="polars takes no --workers"), open_session("polars", tmp_path, workers=2):
+        pass
+    few = corpus_of(tmp_path / "corpus", SMALL)
+    for limits in ({"memory": 0}, {"workers": 0}):
+        with pytest.raises(UsageError, match="0 is no limit"), few.tags(tmp_path / "work", **limits):  # type: ignore[arg-type]
+            pass
+
+
+@pytest.mark.parametrize(("engine", "memory"), [("pyspark", None), ("duckdb", math.nan)])
+def test_what_fails_at_once_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, memory: float | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.errors", None)  # as if it was not installed
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    with pytest.raises(UsageError), engine_tags(corpus, tmp_path / "spill" / "work", engine=engine, memory=memory):
+        pass
+    assert not any((tmp_path / "spill").iterdir())
+
+
+def test_what_a_bad_disk_left_is_told_with_the_remedy(tmp_path: Path) -> None:
+    """Every file but those that only an engine reads is cut short, one at a time."""
+    corpus, options, work = corpus_of(tmp_path / "corpus", SMALL), LabelOptions(min_owners=2), tmp_path / "work"
+    with suppress(KeyboardInterrupt), engine_tags(corpus, work) as tags:
+        build_label_space(tags, options)
+        raise KeyboardInterrupt
+    files = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+    for name in files:
+        if name.startswith(("counted", "words-")):
+            continue
+        (work / name).write_bytes(files[name][:-2])
+        for made_of_others in {"digest", "owners"} - {name}:
+            (work / made_of_others).unlink()
+        told = rf"{re.escape(name)} is damaged: .*; remove {re.escape(str(work))} and give the same command again"
+        with pytest.raises(TagwiseError, match=told), engine_tags(corpus, work) as tags:
+            build_label_space(tags, options)
+        for whole, written in files.items():
+            (work / whole).write_bytes(written)
+    with engine_tags(corpus, work) as tags:
+        assert content(build_label_space(tags, options)) == content(build_label_space(corpus.tag_table(), options))
 
 
 def test_folders_may_be_called_as_patterns_are(tmp_path: Path) -> None:

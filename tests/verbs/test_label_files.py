@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import os
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tagwise.base.errors import UsageError
 from tagwise.tags.fates import Fates
-from tagwise.verbs.label_files import _save_fates
+from tagwise.verbs.label_files import _beside, _save_fates, refuse_out
 
 
 def fates_of(raw: list[str]) -> Fates:
@@ -52,3 +54,21 @@ def test_fates_are_written_as_they_come_and_all_or_none(tmp_path: Path) -> None:
         _save_fates(fates, tmp_path / "fates.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["fates.csv"]
     assert (tmp_path / "fates.csv").read_bytes() == written
+
+
+def test_two_spaces_do_not_share_a_page() -> None:
+    pages = {name: _beside(Path(name))[1].name for name in ("sp.json", "sp.a", "sp.b", "sp.v2.json", "sp.html")}
+    assert pages == {
+        "sp.json": "sp.html",
+        "sp.a": "sp.a.html",
+        "sp.b": "sp.b.html",
+        "sp.v2.json": "sp.v2.html",
+        "sp.html": "sp.html",
+    }
+
+
+@pytest.mark.parametrize("name", ["sp.json", "sp.json.fates.csv", "sp.html"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=rf"{name}"):
+        refuse_out(tmp_path / "sp.json", overwrite=True)

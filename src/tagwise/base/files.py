@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tagwise.base.errors import TagwiseError, UsageError
-from tagwise.base.progress import joins
+from tagwise.base.progress import joins, say
 
 TEMPORARY_PREFIX = ".tagwise-partial-"
 
@@ -29,9 +30,11 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
     ``path``; the folder is synced too, so that the name survives a power cut.
 
     Raises:
+        UsageError: A folder, pipe or device is there, which no file may replace.
         TagwiseError: The disk is full or the folder cannot be written.
     """
     try:
+        refuse_no_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, renamed on success
             dir=path.parent, prefix=TEMPORARY_PREFIX, delete=False
@@ -54,6 +57,18 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refuse_no_file(path: Path) -> None:
+    """Refuses what ``-o`` names if it is there and is no file, be it behind a link.
+
+    Raises:
+        UsageError: A folder, pipe or device is there.
+        OSError: It cannot be looked at.
+    """
+    if path.exists() and not path.is_file():
+        found = "a folder" if path.is_dir() else "a pipe or a device"
+        raise UsageError(f"{path} is {found}, which no file can replace; give -o the name of a file.")
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -132,21 +147,33 @@ class FolderLock:
     Args:
         folder: It must exist; the lock is on the folder itself and leaves nothing in it.
         flag: What says where it is, for the message.
+        patience_s: Seconds to wait for another process.
 
     Raises:
         UsageError: Another process holds it.
     """
 
-    def __init__(self, folder: Path, flag: str = "-o") -> None:
+    def __init__(self, folder: Path, flag: str = "-o", patience_s: float = 0) -> None:
         self._handle: int | None = os.open(folder, os.O_RDONLY)
-        # Some network file systems know no locks, which is another OSError.
-        with suppress(OSError):
-            try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+        if patience_s and not self._locked():
+            say(f"Another process is writing into {folder}; waiting for it.")
+        deadline = time.monotonic() + patience_s
+        while not self._locked():
+            if time.monotonic() >= deadline:
                 raise UsageError(
                     f"Another process is writing into {folder}; wait until it ends, or give another {flag}."
-                ) from error
+                )
+            time.sleep(0.1)
+
+    def _locked(self) -> bool:
+        assert self._handle is not None
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # some network file systems know no locks
+            return True
+        return True
 
     def __enter__(self) -> FolderLock:
         return self

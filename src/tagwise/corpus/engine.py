@@ -7,6 +7,7 @@ and whatever a label space asks is a walk over it, a block of whole pictures at 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagwise.base.errors import DataRefused
-from tagwise.base.files import TEMPORARY_PREFIX, claim_alone, open_atomically, read_json, write_json, write_text
+from tagwise.base.errors import DataRefused, TagwiseError
+from tagwise.base.files import TEMPORARY_PREFIX, claim_alone, open_atomically, write_json, write_text
 from tagwise.base.progress import progress, say
-from tagwise.corpus.sessions import Engine, Session, open_session, parts
+from tagwise.corpus.sessions import SCRATCH, Engine, Session, open_session, parts
 from tagwise.tags.table import (
     Assignment,
     Counts,
@@ -60,8 +61,8 @@ def engine_tags(
     Args:
         corpus: What was gathered.
         work: A folder, new or of an earlier try, for the tables between and for what the engine's memory does not
-            hold. It is removed when the block ends without an error; otherwise it stays, and
-            the phases that are finished in it are not repeated.
+            hold. It is removed when the block ends without an error or before a phase is finished; otherwise it
+            stays, and the phases that are finished in it are not repeated.
         engine: What joins and sorts.
         memory: GiB that the engine may use; the numbers of tags and labels that Python holds come on top.
         workers: Threads of the engine.
@@ -69,20 +70,47 @@ def engine_tags(
     Raises:
         UsageError: ``work`` holds something else, another process uses it, or the engine cannot be had.
         DataRefused: The corpus does not hold the tags that it says.
-        TagwiseError: There is not enough memory or disk.
+        TagwiseError: There is not enough memory or disk, or what an earlier try left is damaged.
     """
     source, marker = _source(corpus, engine), work / _MARKER
     removed = work.with_name(TEMPORARY_PREFIX + work.name)
     shutil.rmtree(removed, ignore_errors=True)  # of a try that was killed there
-    stale = marker.is_file() and read_json(marker) != source
+    stale = marker.is_file() and _read_marker(marker) != source
     if stale:
         say(f"{work} is of another corpus or Tagwise, or of this corpus before it changed; it is made anew.")
     with claim_alone(work, _MARKER, overwrite=stale, flag="--spill"):
         write_json(marker, source)
-        with open_session(engine, work, memory=memory, workers=workers) as session:
-            yield EngineTags(corpus, session, work)
-        work.rename(removed)  # a kill while it is removed must not leave a folder that nobody knows any more
-        shutil.rmtree(removed)
+        through = False
+        try:
+            with open_session(engine, work, memory=memory, workers=workers) as session:
+                yield EngineTags(corpus, session, work)
+            through = True
+        finally:
+            if through or not _holds_finished_phases(work):
+                work.rename(removed)  # a kill while it is removed must not leave a folder that nobody knows any more
+                shutil.rmtree(removed)
+
+
+def _holds_finished_phases(work: Path) -> bool:
+    unfinished = (_MARKER, SCRATCH)
+    return any(path.name not in unfinished and not path.name.startswith(TEMPORARY_PREFIX) for path in work.iterdir())
+
+
+def _read_marker(marker: Path) -> Any:
+    with _sound(marker):
+        return json.loads(marker.read_text("utf-8"))
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Files appear whole, but disks fail."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError) as error:  # so pyarrow and numpy tell
+        told = " ".join(str(error).split())[:200]
+        raise TagwiseError(
+            f"{path} is damaged: {told}; remove {path.parent} and give the same command again."
+        ) from error
 
 
 def _source(corpus: Corpus, engine: Engine) -> dict[str, Any]:
@@ -142,7 +170,10 @@ class EngineTags:
                 np.add.at(counts, distinct, 1)
             with open_atomically(path) as handle:
                 np.save(handle, counts)
-        return np.load(path)
+        with _sound(path):
+            loaded: Counts = np.load(path)
+            _check_length(len(loaded), vocabulary)
+        return loaded
 
     def owner_counts(self, words: Ids, vocabulary: int) -> Counts:
         """Distinct persons who said each word; all unknown ones are one."""
@@ -175,7 +206,8 @@ class EngineTags:
                 for block in self._assigned(label_ids):
                     ids_handle.write(block.ids.tobytes())
                     offsets_handle.write(block.offsets.tobytes())
-        return Assignment(ids=_mapped(ids, np.int32), offsets=_mapped(offsets, np.int64))
+        starts = _mapped(offsets, np.int64, self.pictures + 1)
+        return Assignment(ids=_mapped(ids, np.int32, int(starts[-1])), offsets=starts)
 
     def _assigned(self, label_ids: Ids) -> Iterator[Assignment]:
         """Blocks whose offsets go on where the last ended; those of the last are the whole's."""
@@ -193,11 +225,14 @@ class EngineTags:
         path = self._work / "digest"
         if not path.is_file():
             write_text(path, self._digest())
-        return path.read_text("utf-8")
+        with _sound(path):
+            digest = path.read_text("utf-8")
+            _check_length(len(digest), 16)
+        return digest
 
     def _digest(self) -> str:
         numbers = text_numbers(self.raw)
-        owners = _mapped(self._owner_of_row, np.int64) if self.has_owners else None
+        owners = _mapped(self._owner_of_row, np.int64, self.pictures) if self.has_owners else None
         by_picture, by_owner = np.zeros(2, np.uint64), np.zeros(self.pictures + 1 if self.has_owners else 0, np.uint64)
         for rows, raw_ids in self._blocks("fingerprint"):
             starts = np.flatnonzero(np.diff(rows, prepend=-1))
@@ -308,18 +343,26 @@ def _key(numbers: Ids) -> str:
 def _read(path: Path, *columns: str) -> Any:
     import pyarrow.parquet
 
-    return pyarrow.concat_tables(
-        pyarrow.parquet.read_table(part, columns=list(columns), partitioning=None) for part in parts(path)
-    )
+    with _sound(path):
+        return pyarrow.concat_tables(
+            pyarrow.parquet.read_table(part, columns=list(columns), partitioning=None) for part in parts(path)
+        )
 
 
 def _batches(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
     for part in parts(path):
-        with pyarrow.parquet.ParquetFile(part) as file:
+        with _sound(path), pyarrow.parquet.ParquetFile(part) as file:
             yield from (batch for batch in file.iter_batches(BLOCK_TAGS) if len(batch))
 
 
-def _mapped(path: Path, dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    return np.memmap(path, dtype, "r") if path.stat().st_size else np.empty(0, dtype)
+def _mapped(path: Path, dtype: type[np.integer[Any]], length: int) -> NDArray[Any]:
+    with _sound(path):
+        _check_length(path.stat().st_size, length * np.dtype(dtype).itemsize)
+        return np.memmap(path, dtype, "r") if length else np.empty(0, dtype)
+
+
+def _check_length(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise ValueError(f"its length is {found} instead of {wanted}")

@@ -207,6 +207,9 @@ class Corpus:
             memory: GiB that the engine may use.
             workers: Threads of the engine.
         """
+        from tagwise.corpus.sessions import refuse_wrong_limits
+
+        refuse_wrong_limits(engine or "duckdb", memory, workers)
         if engine is None and self.record.tags <= IN_MEMORY_TAGS:
             yield self.tag_table()
             return

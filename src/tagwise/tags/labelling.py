@@ -226,7 +226,7 @@ def _labels(fates: Fates, words: _Words, label_ids: Ids, pictures: Mapping[str, 
         labels.append(
             Label(
                 key=key,
-                spelling=ways.base[key].spelling if key in ways.base else _spelling(fates, raws),
+                spelling=ways.base[key].spelling if key in ways.base else _spelling(fates, raws, key),
                 members=tuple(sorted({key, *said, *ways.members(key)})),
                 pictures=pictures[key],
                 synsets=ways.synsets(key),
@@ -235,8 +235,9 @@ def _labels(fates: Fates, words: _Words, label_ids: Ids, pictures: Mapping[str, 
     return tuple(labels)
 
 
-def _spelling(fates: Fates, raws: list[int]) -> str:
-    spoken = max(raws, key=lambda raw: int(fates.occurrences[raw]))  # the first of equals: sorted by raw tag
+def _spelling(fates: Fates, raws: list[int], key: str) -> str:
+    own = [raw for raw in raws if fates.keys[raw] == key]
+    spoken = max(own or raws, key=lambda raw: int(fates.occurrences[raw]))  # the first of equals: sorted by raw tag
     return fates.raw[spoken].encode("utf-8", "replace").decode()
 
 

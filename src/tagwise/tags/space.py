@@ -35,7 +35,7 @@ class Label:
     key: str
     """Canonical key."""
     spelling: str
-    """The raw tag that says it most often, for people to read."""
+    """The raw tag that says its key most often, for people to read; if none does, the one that says the label."""
     members: tuple[str, ...]
     """Every key that became this label: its own, folded plurals, aliases, synonyms."""
     pictures: int
@@ -256,8 +256,8 @@ def _refuse_edited(space: LabelSpace, told: object, where: str) -> None:
         wrong = f"the label {unordered[0][1]!r} stands below rarer ones"
     elif sum(space.fates.values()) != space.tags or first > len(space):
         wrong = "its counts contradict each other"
-    elif told not in (None, space.digest):  # old files have none
-        wrong = f"its digest is {space.digest} and not {told}"
+    elif told != space.digest:
+        wrong = "its digest is missing" if told is None else f"its digest is {space.digest} and not {told}"
     else:
         return
     raise Edited(

@@ -132,6 +132,8 @@ class Ways:
                 return Way(key, word, known, known, singular)
             fate = "plural"
         synsets = lexicon.synsets.get(known, ())
+        if not synsets and self.options.unknown == "drop":  # what the user calls the singular
+            return Way(key, word, known, known, "unknown")
         if self._vague(synsets):
             return Way(key, word, known, known, "too many senses")
         if known not in self.meanings.word_of:

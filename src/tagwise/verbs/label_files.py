@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError
-from tagwise.base.files import FolderLock
+from tagwise.base.files import FolderLock, refuse_no_file
 from tagwise.base.progress import say
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BEGINNING = 100_000
 """Bytes in which a file has to say that it is ours; a page begins with its style sheet."""
+_PATIENCE_S = 300
+"""Others write into the folder for seconds, and all the counting would be lost on them."""
 _FATE_COLUMNS = ("raw", "key", "fate", "counted_as", "label", "times")
 
 
@@ -48,7 +50,7 @@ def write_space(space: LabelSpace, fates: Fates, report: Report, out: Path, over
 
     fates_file, page_file = _beside(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with FolderLock(out.parent):
+    with FolderLock(out.parent, patience_s=_PATIENCE_S):
         there, made = refuse_out(out, overwrite), space.to_json()
         if there not in (None, made) and not overwrite:
             raise UsageError(f"{out} holds another label space; give --overwrite or another -o.")
@@ -72,8 +74,7 @@ def refuse_out(out: Path, overwrite: bool) -> str | None:
     """
     from tagwise.verbs.label_page import KICKER
 
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder; give -o a file such as {out / 'space.json'}.")
+    refuse_no_file(out)
     fates_file, page_file = _beside(out)
     if out == page_file:
         raise UsageError(f"{out} is where the page goes; give -o a file such as {out.with_suffix('.json')}.")
@@ -83,7 +84,10 @@ def refuse_out(out: Path, overwrite: bool) -> str | None:
 
 
 def _beside(out: Path) -> tuple[Path, Path]:
-    return out.with_name(f"{out.name}.fates.csv"), out.with_suffix(".html")
+    """``a.json`` has the page ``a.html``; other endings stay in its name, so that a.x and a.y do not share it."""
+    shortened = out.suffix in (".json", ".html")
+    page_file = out.with_suffix(".html") if shortened else out.with_name(f"{out.name}.html")
+    return out.with_name(f"{out.name}.fates.csv"), page_file
 
 
 def _read_old(out: Path, overwrite: bool) -> str | None:
@@ -104,9 +108,10 @@ def _refuse_foreign(path: Path, what: str, mark: str) -> None:
     """What does not begin as our files do is somebody else's, and stays."""
     if not path.exists():
         return
-    with suppress(OSError), path.open("rb") as handle:
-        if mark.encode() in handle.read(_BEGINNING):
-            return
+    if path.is_file():  # a pipe would be waited for
+        with suppress(OSError), path.open("rb") as handle:
+            if mark.encode() in handle.read(_BEGINNING):
+                return
     raise UsageError(f"{path}, where {what}, holds something else; give another -o.")
 
 

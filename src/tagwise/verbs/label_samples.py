@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import TagwiseError, UsageError
+from tagwise.base.progress import counted
 
 if TYPE_CHECKING:
     from tagwise.corpus.table import Corpus
@@ -107,5 +108,7 @@ def _gallery(
         alt = ", ".join(space.labels[other].spelling for other in ids.tolist())
         shown.append(Picture(uri=pictures.thumbnail(pixels_HWC, _THUMBNAIL), alt=cut(alt, 200)))
     found = space.labels[label]
-    on = "1 picture" if found.pictures == 1 else f"{found.pictures:,} pictures"
-    return Gallery(pictures=shown, caption=f"{band.capitalize()}: {cut(found.spelling, 60)}, on {on}")
+    return Gallery(
+        pictures=shown,
+        caption=f"{band.capitalize()}: {cut(found.spelling, 60)}, on {counted(found.pictures, 'picture')}",
+    )

@@ -51,13 +51,15 @@ def report_law(
 
     Raises:
         UsageError: No such law or threshold, or one that does not fit the corpus.
-        DataRefused: No picture has a label.
+        DataRefused: No picture has a label, or the epoch is shorter or longer than can be drawn.
     """
+    from tagwise.tags.epoch import refuse_length
     from tagwise.tags.law_report import report_laws
     from tagwise.tags.thresholds import choose_threshold
 
     ids, offsets = assignment.ids, assignment.offsets
     report = report_laws(ids, offsets, counts, law, choose_threshold(ids, offsets, counts, law, threshold))
+    refuse_length(report.chosen.epoch_length, report.chosen.pictures)
     if report.chosen.drawn.raking is not None:
         for line in raking_lines(law, report.chosen.drawn.raking, [label.key for label in space.labels]):
             say(line)
