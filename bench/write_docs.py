@@ -15,6 +15,7 @@ from bench.cifar_docs import cifar_sections
 from bench.curve_docs import curve_sections, curve_summary
 from bench.label_docs import label_blocks
 from bench.record import REPOSITORY, machine, read_record
+from bench.scale_docs import cluster_words, corpus_table, sampling_table
 from bench.training_docs import feeding_table, soak_words, training_tables
 from tagwise.base.durations import clock
 from tagwise.base.files import write_text
@@ -283,6 +284,9 @@ def pages() -> dict[Path, str]:
             "training": training_tables(),
             "feeding": feeding_table(),
             "soak": soak_words(),
+            "corpus": corpus_table(),
+            "sampling": sampling_table(),
+            "cluster": cluster_words(),
             "fuzz": fuzz_table(),
             "largest": largest_table(),
             "start_up": start_up_table(),

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 from rich.console import Console
 
 import tagwise
@@ -127,8 +127,17 @@ def _in_words(hint: Any) -> Any:
 def _flag(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
     names = [f"--{parameter.name.rstrip('_').replace('_', '-')}", *(["-o"] if parameter.name == "out" else [])]
     negative = () if parameter.default is False else None
-    annotation = Annotated[hint, Parameter(name=names, negative=negative)]
+    converter = _whole_number if int in (hint, *get_args(hint)) else None
+    annotation = Annotated[hint, Parameter(name=names, negative=negative, converter=converter)]
     return parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+def _whole_number(_: Any, tokens: Sequence[Token]) -> int:
+    """What cyclopts rounds, 2.5 or 3.9, is refused."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError from None  # cyclopts has a sentence of its own
 
 
 def _print(text: str) -> None:

@@ -10,6 +10,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tagwise.base.files import (
     harmless,
     open_atomically,
     read_json,
+    refuse_no_file,
     remove_abandoned,
     sha256_of_file,
     write_bytes,
@@ -110,7 +112,7 @@ def test_json_has_no_nan_and_what_is_no_json_is_named(tmp_path: Path) -> None:
     assert names(tmp_path) == []
     with pytest.raises(UsageError, match=r"There is no file .*a\.json\."):
         read_json(tmp_path / "a.json")
-    for content in (b"{", b"\xff", b""):
+    for content in (b"{", b"\xff", b"", b"[" * 100_000):
         (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(TagwiseError, match=r"a\.json cannot be read as JSON"):
             read_json(tmp_path / "a.json")
@@ -246,3 +248,26 @@ def test_a_process_that_is_kept_out_removes_nothing_of_the_one_inside(tmp_path: 
         with pytest.raises(UsageError, match="Another process"):
             claim_alone(tmp_path, "run.json")
         assert names(tmp_path) == [f"{TEMPORARY_PREFIX}checkpoint"]
+
+
+def test_no_file_replaces_a_pipe_a_device_or_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(UsageError, match=r"is a .*, which no file can replace; give -o the name of a file"):
+            write_text(tmp_path / name, "text")
+    with pytest.raises(UsageError, match="/dev/null is a pipe or a device"):
+        refuse_no_file(Path("/dev/null"))
+    assert names(tmp_path) == ["folder", "link", "pipe"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_who_is_patient_waits_for_the_other_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FolderLock(tmp_path), pytest.raises(UsageError, match="Another process"):
+        FolderLock(tmp_path, patience_s=0.2)
+    held = FolderLock(tmp_path)
+    threading.Timer(0.3, held.__exit__).start()
+    with FolderLock(tmp_path, patience_s=60):
+        pass
+    assert capsys.readouterr().err.count("waiting for it") == 2

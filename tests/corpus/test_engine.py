@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,18 +98,18 @@ def shuffled(corpus: Corpus) -> None:
     pyarrow.parquet.write_table(table.take(np.random.default_rng(1).permutation(len(table))), corpus.tags_file)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize(("engine", "few", "many"), [("duckdb", 1, 8), ("polars", None, None)])
 def test_w4_neither_order_nor_threads_change_a_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, few: int | None, many: int | None
 ) -> None:
     """Blocks are so small that pictures lie across their borders."""
     monkeypatch.setattr(module, "BLOCK_TAGS", 101)
     corpus = corpus_of(tmp_path, zipf_posts(3000))
     options = LabelOptions(min_count=3, min_owners=3, top=200)
     expected = content(build_label_space(corpus.tag_table(), options))
-    assert by_engine(corpus, options, engine, workers=1) == expected
+    assert by_engine(corpus, options, engine, workers=few) == expected
     shuffled(corpus)
-    assert by_engine(corpus, options, engine, workers=8) == expected
+    assert by_engine(corpus, options, engine, workers=many) == expected
 
 
 def test_w4_spark_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,9 +177,88 @@ def test_a_finished_phase_is_not_repeated_after_a_kill(tmp_path: Path, monkeypat
     assert not work.exists()
 
 
+KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from tagwise.base import files
+from tagwise.corpus import engine, sessions
+from tagwise.corpus.table import Corpus
+from tagwise.tags.labelling import build_label_space
+from tagwise.tags.space import LabelOptions
+
+def die():
+    os.kill(os.getpid(), 9)
+
+def arm(point, settle=files.settle, remove=shutil.rmtree, assigned=engine.EngineTags._assigned):
+    def settled(temporary, path):
+        if path.name.startswith(point):
+            os.truncate(temporary, os.path.getsize(temporary) // 2)
+            die()
+        settle(temporary, path)
+
+    def removed(folder, ignore_errors=False):
+        if point == "removal" and folder.is_dir():
+            (folder / "tags.json").unlink()
+            die()
+        remove(folder, ignore_errors)
+
+    def half_assigned(self, label_ids):
+        yield next(assigned(self, label_ids))
+        die()
+
+    files.settle = sessions.settle = settled
+    shutil.rmtree = removed
+    if point == "assigning":
+        engine.EngineTags._assigned = half_assigned
+
+children = {}
+for point in sys.argv[3:]:  # forks, because to import everything takes longer than the work
+    children[point] = os.fork()
+    if not children[point]:
+        arm(point)
+        with engine.engine_tags(Corpus.open(Path(sys.argv[1])), Path(sys.argv[2]) / point / "work") as tags:
+            build_label_space(tags, LabelOptions(min_owners=2))
+        os._exit(0)
+for point, child in children.items():
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9, point
+"""
+POINTS = (
+    *("tags.json", "counted.parquet", "raw.parquet", "entries.parquet", "pictures-", "words-", "persons.parquet"),
+    *("persons-", "owners", "digest", "assigning", "ids-", "offsets-", "removal"),
+)
+"""A file of each phase, half-written when the process dies; the middle of the last walk; the removal of them all."""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path]:
+    """A corpus, and a folder with what a kill at each point left."""
+    folder = tmp_path_factory.mktemp("killed")
+    corpus = corpus_of(folder / "corpus", SMALL)
+    for point in POINTS:
+        (folder / point).mkdir()
+    subprocess.run([sys.executable, "-c", KILLED, corpus.folder, folder, *POINTS], check=True)
+    return corpus, folder
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_any_point_costs_one_phase(
+    killed: tuple[Corpus, Path], point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, folder = killed
+    options, work = LabelOptions(min_owners=2), folder / point / "work"
+    left = {path.name for path in work.glob("*")}
+    with counted_queries(monkeypatch) as asked, engine_tags(corpus, work) as tags:
+        assert content(build_label_space(tags, options)) == content(build_label_space(corpus.tag_table(), options))
+        queries = {"counted.parquet", "entries.parquet", *(path.name for path in work.glob("persons*.parquet"))}
+    assert len(queries) == 4
+    assert sorted(asked) == sorted(queries - left)
+    assert not any((folder / point).iterdir())
+
+
 def test_a_failure_leaves_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = corpus_of(tmp_path / "corpus", SMALL)
-    with suppress(KeyboardInterrupt), engine_tags(corpus, tmp_path / "work"):
+    with suppress(KeyboardInterrupt), engine_tags(corpus, tmp_path / "work") as tags:
+        tags.occurrences()
         raise KeyboardInterrupt
     with counted_queries(monkeypatch) as asked, engine_tags(corpus, tmp_path / "work") as tags:
         tags.digest()
@@ -219,8 +300,15 @@ def test_two_processes_do_not_share_a_working_folder(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path / "corpus", SMALL)
     with (
         engine_tags(corpus, tmp_path / "work"),
-        pytest.raises(UsageError, match="Another process"),
+        pytest.raises(UsageError, match=r"Another process is writing into .*; .* or give another --spill"),
         engine_tags(corpus, tmp_path / "work"),
+    ):
+        pass
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with (
+        pytest.raises(UsageError, match=r"no tags.json, but thesis.tex.; give --spill a new or empty folder"),
+        engine_tags(corpus, tmp_path / "mine"),
     ):
         pass
 
@@ -233,7 +321,7 @@ def test_no_space_left_names_the_place_and_the_remedy(tmp_path: Path) -> None:
         "from tagwise.corpus.engine import engine_tags; from tagwise.base.errors import TagwiseError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
         "try:\n"
-        "    with engine_tags(Corpus.open(Path(sys.argv[1])), Path(sys.argv[2])): pass\n"
+        "    with engine_tags(Corpus.open(Path(sys.argv[1])), Path(sys.argv[2])) as tags: tags.occurrences()\n"
         "except TagwiseError as error: print(error)\n"
     )
     command = [sys.executable, "-c", limited, str(corpus.folder), str(tmp_path / "work")]
@@ -246,16 +334,58 @@ def test_too_little_memory_names_the_flag(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path / "corpus", zipf_posts(3000))
     with (
         pytest.raises(TagwiseError, match=r"too small for .* tags apart; give --memory more"),
-        engine_tags(corpus, tmp_path / "work", memory=0.001),
+        engine_tags(corpus, tmp_path / "work", memory=0.001) as tags,
     ):
-        pass
+        tags.occurrences()
 
 
 def test_unknown_engines_and_senseless_limits_are_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no engine 'duckbd'; the nearest is duckdb"), open_session("duckbd", tmp_path):  # type: ignore[arg-type]
         pass
-    with pytest.raises(UsageError, match="--memory 0"), open_session("duckdb", tmp_path, memory=0):
+    for memory in (0, -1, math.nan, math.inf, 1e300):
+        with pytest.raises(UsageError, match="is no limit"), open_session("duckdb", tmp_path, memory=memory):
+            pass
+    with pytest.raises(UsageError, match="polars takes no --memory"), open_session("polars", tmp_path, memory=2):
         pass
+    with pytest.raises(UsageError, match="polars takes no --workers"), open_session("polars", tmp_path, workers=2):
+        pass
+    few = corpus_of(tmp_path / "corpus", SMALL)
+    for limits in ({"memory": 0}, {"workers": 0}):
+        with pytest.raises(UsageError, match="0 is no limit"), few.tags(tmp_path / "work", **limits):  # type: ignore[arg-type]
+            pass
+
+
+@pytest.mark.parametrize(("engine", "memory"), [("pyspark", None), ("duckdb", math.nan)])
+def test_what_fails_at_once_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, memory: float | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.errors", None)  # as if it was not installed
+    corpus = corpus_of(tmp_path / "corpus", SMALL)
+    with pytest.raises(UsageError), engine_tags(corpus, tmp_path / "spill" / "work", engine=engine, memory=memory):
+        pass
+    assert not any((tmp_path / "spill").iterdir())
+
+
+def test_what_a_bad_disk_left_is_told_with_the_remedy(tmp_path: Path) -> None:
+    """Every file but those that only an engine reads is cut short, one at a time."""
+    corpus, options, work = corpus_of(tmp_path / "corpus", SMALL), LabelOptions(min_owners=2), tmp_path / "work"
+    with suppress(KeyboardInterrupt), engine_tags(corpus, work) as tags:
+        build_label_space(tags, options)
+        raise KeyboardInterrupt
+    files = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+    for name in files:
+        if name.startswith(("counted", "words-")):
+            continue
+        (work / name).write_bytes(files[name][:-2])
+        for made_of_others in {"digest", "owners"} - {name}:
+            (work / made_of_others).unlink()
+        told = rf"{re.escape(name)} is damaged: .*; remove {re.escape(str(work))} and give the same command again"
+        with pytest.raises(TagwiseError, match=told), engine_tags(corpus, work) as tags:
+            build_label_space(tags, options)
+        for whole, written in files.items():
+            (work / whole).write_bytes(written)
+    with engine_tags(corpus, work) as tags:
+        assert content(build_label_space(tags, options)) == content(build_label_space(corpus.tag_table(), options))
 
 
 def test_folders_may_be_called_as_patterns_are(tmp_path: Path) -> None:
@@ -270,26 +400,6 @@ def test_counts_of_another_vocabulary_are_not_those_of_an_earlier_try(tmp_path: 
         words = np.array([0, 1], np.int32)
         assert tags.picture_counts(words, 2).tolist() == [1, 2]
         assert tags.picture_counts(words, 4).tolist() == [1, 2, 0, 0]
-
-
-def test_a_kill_while_the_work_is_removed_does_not_stop_the_next_try(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corpus, work, remove = corpus_of(tmp_path / "corpus", [(["cat"], None)]), tmp_path / "work", shutil.rmtree
-
-    def killed(folder: Path, ignore_errors: bool = False) -> None:
-        assert ignore_errors or folder.is_dir()
-        if folder.is_dir():
-            (folder / "tags.json").unlink()
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt), engine_tags(corpus, work):
-        pass
-    monkeypatch.setattr(shutil, "rmtree", remove)
-    with engine_tags(corpus, work) as tags:
-        assert tags.raw == ["cat"]
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
 def test_a_query_that_panics_is_no_finished_phase(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,11 @@ def test_an_empty_corpus_can_be_read(tmp_path: Path) -> None:
     assert len(corpus.tag_table().rows) == 0
 
 
+def test_the_tags_of_some_pictures_are_as_people_wrote_them(tmp_path: Path) -> None:
+    corpus = written(tmp_path / "a=b", [(post(0, "y", "x", "x"), USED), (post(1, "z"), USED), (post(2), USED)])
+    assert corpus.raw_tags([2, 0]) == {2: [], 0: ["y", "x", "x"]}
+
+
 def test_tables_longer_than_one_row_group_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tagwise.corpus.writer._FLUSH_ROWS", 3)
     corpus = written(tmp_path, [(post(number, f"t{number % 4}", "all"), USED) for number in range(10)])
@@ -79,6 +85,28 @@ def test_tables_longer_than_one_row_group_are_whole(tmp_path: Path, monkeypatch:
     assert sorted(table.raw) == ["all", "t0", "t1", "t2", "t3"]
     np.testing.assert_array_equal(table.rows, np.repeat(np.arange(10), 2))
     assert corpus.columns("row")["row"] == list(range(10))
+    assert list(corpus.column("key")) == corpus.columns("key")["key"] == [f"{number}.png" for number in range(10)]
+
+
+def test_some_rows_need_their_row_groups_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All other bytes of the column are taken away."""
+    monkeypatch.setattr("tagwise.corpus.writer._FLUSH_ROWS", 3)
+    corpus = written(tmp_path, [(post(number, "all"), USED) for number in range(12)])
+    rows = [10, 3, 5, 10]
+    keys = [f"{row}.png" for row in rows]
+    assert corpus.columns("key", "row", rows=rows) == {"key": keys, "row": rows}
+    assert corpus.columns("key", rows=[]) == {"key": []}
+    content = bytearray(corpus.pictures_file.read_bytes())
+    with pyarrow.parquet.ParquetFile(corpus.pictures_file) as file:
+        for group in (0, 2):
+            column = file.metadata.row_group(group).column(file.schema_arrow.get_field_index("key"))
+            first = column.dictionary_page_offset
+            content[first : first + column.total_compressed_size] = bytes(column.total_compressed_size)
+    corpus.pictures_file.write_bytes(content)
+    assert corpus.columns("key", rows=rows)["key"] == keys
+    for broken in (lambda: corpus.columns("key"), lambda: list(corpus.column("key"))):
+        with pytest.raises(DataRefused, match="gather the corpus again"):
+            broken()
 
 
 def test_p7_the_skipped_list_cannot_run_in_a_spreadsheet(tmp_path: Path) -> None:

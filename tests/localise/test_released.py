@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from torchvision.models import detection, get_model_weights, segmentation
 
 import tagwise
 from tagwise.base.errors import TagwiseError, UsageError
+from tagwise.base.settings import to_plain
 from tagwise.localise.models import load_located
 from tagwise.localise.recognising import recognise_net
 from tagwise.localise.released import RELEASED, layout_of, tells_where
@@ -28,7 +30,11 @@ from tagwise.localise.task import backbone_of
 from tagwise.nets import build
 from tagwise.nets.designs import find_design
 from tagwise.training.heads import Sizing
+from tagwise.verbs.locate import start_of
+from tests.localise.drawn_target import write_target
 from tests.localise.small_detectors import pictures
+from tests.references.coco import need
+from tests.verbs.located_models import write_detector
 
 DETECTORS = [name for name, row in RELEASED.items() if row.detector is not None]
 SEGMENTERS = [name for name, row in RELEASED.items() if row.segmenter is not None]
@@ -231,3 +237,46 @@ def test_predict_takes_a_file_of_torchvisions(
 
 def small_sizing(**settings: Any) -> Any:
     return Sizing(**{**settings, "shorter": (96,), "longest": 128, "test_shorter": 96, "test_longest": 128})
+
+
+def test_evaluate_tells_the_publishers_numbers_beside_its_own(
+    faster: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("pycocotools")
+    (tmp_path / "names.txt").write_text("square\ndisc\n")
+    monkeypatch.setattr("tagwise.localise.foreign_facts.Sizing", small_sizing)
+    digest = hashlib.sha256(faster[1].read_bytes()).hexdigest()[:8]
+    row = dataclasses.replace(RELEASED["fasterrcnn_resnet50_fpn"], file=f"own-{digest}.pth")
+    monkeypatch.setitem(RELEASED, "fasterrcnn_resnet50_fpn", row)
+    target = write_target(tmp_path / "target", train=2, val=2)
+    done: Any = tagwise.evaluate(target, model=faster[1], classes=tmp_path / "names.txt", device="cpu")
+    assert done.published == "published by torchvision: box AP 37.0 on COCO's val2017"
+    assert str(done).splitlines()[1] == done.published
+    assert done.absent == ()
+
+
+def test_a_checkpoint_of_a_detectors_run_is_the_model_that_it_would_become(tmp_path: Path) -> None:
+    path = write_detector(tmp_path / "own.safetensors")
+    own = load_located(path)
+    facts = dataclasses.replace(own.facts, lineage=("drawn, 8 pictures seen",))
+    state = {"net": own.net.state_dict(), "mean": None, "seen": 4, "facts": json.dumps(to_plain(facts))}
+    torch.save(state, tmp_path / "0004.pt")
+    assert tells_where(tmp_path / "0004.pt")
+    taken = load_located(tmp_path / "0004.pt")
+    assert taken.facts.lineage == ("drawn, 8 pictures seen, taken after 4",)
+    assert all(torch.equal(value, taken.net.state_dict()[name]) for name, value in own.net.state_dict().items())
+
+
+def test_a_training_begins_with_all_tensors_of_a_file_that_fit(faster: tuple[Any, Path], tmp_path: Path) -> None:
+    target = write_target(tmp_path / "target", train=2, val=2)
+    start = start_of(faster[1])
+    assert start is not None
+    assert start.facts.design == find_design("resnet50")
+    facts = tagwise.train(target, head="faster", from_=faster[1], dry_run=True, out=tmp_path / "run", device="cpu").facts
+    assert any("fine_tuned" in value for value in facts.values())
+
+
+def test_models_lists_what_tells_where_things_are() -> None:
+    found = tagwise.models("fasterrcnn*")
+    assert [one.name for one in found.locating] == ["fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2"]
+    assert "box AP 46.7 on COCO's val2017" in str(found)

@@ -234,3 +234,12 @@ def test_a_browser_shows_the_page_without_a_word_on_its_console(hostile_report: 
     assert done.stdout.count("<svg") > 30
     assert "<script" not in done.stdout
     assert done.stdout.rstrip().endswith("</html>")
+
+
+def test_a_table_that_is_a_little_too_wide_shows_its_shade_and_whole_words() -> None:
+    """The cover that hides the shade at a table's end is hardly wider than the shade."""
+    sheet = STYLE_SHEET.read_text("utf-8")
+    widths = [int(width) for width in re.findall(r"transparent\) (?:left|right) / (\d+)px", sheet)]
+    assert len(widths) == 4
+    assert max(widths) <= min(widths) + 2
+    assert re.search(r"^th \{ max-width: \d+em; overflow-wrap: break-word; \}", sheet, re.MULTILINE)

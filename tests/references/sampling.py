@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagwise.tags.drawing import Drawing
+
 Pictures = list[list[int]]
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "golden-sampling.json"
@@ -62,6 +64,11 @@ def zipf_corpus() -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int6
     ]
     ids, offsets = flat(pictures)
     return ids, offsets, np.bincount(ids, minlength=1000)
+
+
+def draws_of(drawn: Drawing, ids: Any, offsets: Any) -> NDArray[np.float64]:
+    """Expected draws of every picture, out of the blocks."""
+    return np.concatenate([np.empty(0), *(draws for *_, draws in drawn.blocks(ids, offsets))])
 
 
 def counts(pictures: Pictures, labels: int) -> list[int]:

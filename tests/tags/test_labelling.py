@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tracemalloc
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +19,7 @@ from tagwise.tags.fates import DISCARDED, Labelling
 from tagwise.tags.key import canonical_key
 from tagwise.tags.labelling import build_label_space
 from tagwise.tags.space import LabelOptions, LabelSpace
-from tagwise.tags.table import TagTable
+from tagwise.tags.table import TagTable, text_numbers
 from tagwise.tags.ways import KEPT
 from tests.references.sampling import golden_corpus
 
@@ -95,6 +97,32 @@ def test_w4_each_raw_tag_has_one_fate_and_they_sum_to_the_tags_read(table: TagTa
     said = Counter(table.raw[index] for index in table.raw_ids)
     assert fates.occurrences.tolist() == [said[raw] for raw in fates.raw]
     assert sum(labelling.space.fates.values()) == len(table.rows) == labelling.space.tags
+
+
+def test_a_distinct_tag_takes_a_few_hundred_bytes() -> None:
+    """20,000 tags of which each is on one picture, so that none is a label."""
+    tags = 20_000
+    raw = [f"tag{number:07}" for number in range(tags)]
+    table = TagTable(pictures=tags, rows=np.arange(tags), raw_ids=np.arange(tags), raw=raw)
+    build_label_space(table, LabelOptions(min_count=2))
+    tracemalloc.start()
+    labelling = build_label_space(table, LabelOptions(min_count=2))
+    held, peak = (measured / tags for measured in tracemalloc.get_traced_memory())
+    tracemalloc.stop()
+    assert not labelling.space.labels
+    assert held < 160
+    assert peak < 350
+
+
+def test_text_numbers_are_a_hash_of_each_and_need_no_list() -> None:
+    texts = ["", "cat", "\ud800", "🐻"]
+    digests = (hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts)
+    assert text_numbers(iter(texts)).tolist() == [int.from_bytes(digest[:8], "little") for digest in digests]
+    tracemalloc.start()
+    text_numbers(map(str, range(50_000)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 25 * 50_000, "8 bytes each, and what an array needs to grow"
 
 
 @given(tables, option_sets, st.integers(0, 9))
@@ -285,6 +313,8 @@ def test_file_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
         LabelSpace.load(tmp_path / "nowhere.json")
     with pytest.raises(UsageError, match="is no JSON"):
         LabelSpace.from_json("{", "model.safetensors")
+    with pytest.raises(UsageError, match="is no JSON"):
+        LabelSpace.from_json("[" * 100_000, "model.safetensors")
     with pytest.raises(UsageError, match="does not fit"):
         LabelSpace.from_json("[]", "model.safetensors")
 

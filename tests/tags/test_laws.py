@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,9 @@ from tagwise.base.errors import DataRefused, UsageError
 from tagwise.tags import laws
 from tagwise.tags.drawing import drawing
 from tagwise.tags.law_report import LawStatistics, SampledLaws, law_statistics, report_laws, sampled_laws
-from tagwise.tags.laws import LAW_FORMS, Law, label_factors, parse_law, rarest_counts, rarest_labels
+from tagwise.tags.laws import LAW_FORMS, Law, label_factors, labelled_pictures, parse_law, rarest_counts, rarest_labels
 from tests.references import sampling as reference
-from tests.references.sampling import golden_arrays, golden_corpus, goldens, scheme, zipf_corpus
+from tests.references.sampling import draws_of, golden_arrays, golden_corpus, goldens, scheme, zipf_corpus
 
 CASES = [(letter, name) for letter in "ABC" for name in golden_corpus(letter)["schemes"]]
 EXACT: dict[str, Any] = {"rel": 1e-9, "abs": 1e-12}
@@ -34,7 +36,7 @@ def test_w5_goldens(letter: str, name: str) -> None:
     corpus, (ids, offsets, counts) = golden_corpus(letter), golden_arrays(letter)
     golden, (law, threshold) = corpus["schemes"][name], scheme(name)
     report = sampled_laws(ids, offsets, counts, law, threshold)
-    draws = report.drawn.draws(ids, offsets)
+    draws = draws_of(report.drawn, ids, offsets)
 
     def listed(field: str) -> Any:
         return pytest.approx([golden[field][label] for label in corpus["labels"]], **EXACT)
@@ -62,7 +64,7 @@ def test_w5_head_cap_goldens(letter: str) -> None:
             return pytest.approx([golden[field][label] for label in corpus["labels"]], **EXACT)
 
         assert label_factors(counts, "cap", golden["t"]).tolist() == listed("label_probability")
-        assert report.drawn.draws(ids, offsets).tolist() == pytest.approx(golden["image_keep_probability"], **EXACT)
+        assert draws_of(report.drawn, ids, offsets).tolist() == pytest.approx(golden["image_keep_probability"], **EXACT)
         assert report.epoch_length == pytest.approx(golden["expected_kept"], **EXACT)
         assert report.occurrence.tolist() == listed("occurrence_law")
         assert report.mass.tolist() == listed("target_mass_law")
@@ -106,7 +108,7 @@ def test_effective_sample_size_of_the_zipf_corpus() -> None:
 def test_half_of_the_epoch_is_in_the_pictures_drawn_most(law: str, threshold: float | None) -> None:
     ids, offsets, counts = zipf_corpus()
     report = sampled_laws(ids, offsets, counts, law, threshold)
-    sums = np.cumsum(np.sort(report.drawn.draws(ids, offsets))[::-1])
+    sums = np.cumsum(np.sort(draws_of(report.drawn, ids, offsets))[::-1])
     half = int(np.searchsorted(sums, sums[-1] / 2)) + 1
     assert report.half_epoch_pictures == pytest.approx(half, abs=0 if law in ("natural", "sqrt") else 0.001 * half + 1)
 
@@ -173,7 +175,7 @@ def test_laws_equal_their_loops(pictures: list[list[int]], chosen: tuple[Any, fl
     weights = [reference.image_factor(picture, factors) for picture in pictures]
     report = sampled_laws(ids, offsets, np.array(counts), law, threshold)
     assert label_factors(np.array(counts), law, threshold).tolist() == pytest.approx(factors)
-    assert report.drawn.draws(ids, offsets).tolist() == pytest.approx(weights)
+    assert draws_of(report.drawn, ids, offsets).tolist() == pytest.approx(weights)
     assert report.occurrence.tolist() == pytest.approx(reference.occurrence_law(pictures, weights, 6))
     assert report.mass.tolist() == pytest.approx(
         reference.mass_law([picture for picture in pictures if picture], [w for w in weights if w], 6)
@@ -191,7 +193,7 @@ def test_repeat_factors_are_at_least_1_and_grow_with_the_threshold(
 ) -> None:
     ids, offsets = reference.flat(pictures)
     counts = np.array(reference.counts(pictures, 6))
-    less, more = (drawing(ids, offsets, counts, law, t).draws(ids, offsets) for t in (threshold, threshold * times))
+    less, more = (draws_of(drawing(ids, offsets, counts, law, t), ids, offsets) for t in (threshold, threshold * times))
     held = np.diff(offsets) > 0
     assert (less[held] >= 1).all()
     assert not less[~held].any()
@@ -205,7 +207,8 @@ def test_a_cap_keeps_with_a_probability_that_grows_with_its_threshold(
     ids, offsets = reference.flat(pictures)
     counts = reference.counts(pictures, 6)
     less, more = (
-        drawing(ids, offsets, np.array(counts), "cap", t).draws(ids, offsets) for t in (threshold, threshold * times)
+        draws_of(drawing(ids, offsets, np.array(counts), "cap", t), ids, offsets)
+        for t in (threshold, threshold * times)
     )
     assert less.tolist() == pytest.approx([reference.keep_probability(p, counts, threshold) for p in pictures])
     assert ((less >= 0) & (less <= more + 1e-12) & (more <= 1)).all()
@@ -265,3 +268,15 @@ def test_report_holds_the_corpus_as_it_is_beside_the_corpus_as_drawn() -> None:
     assert report.natural.effective_sample_size == pytest.approx(10)
     assert report.natural.half_epoch_pictures == 5
     assert report.chosen.half_epoch_pictures == 3, "10 draws of {p, z}, 5 of each {p, y}"
+
+
+def test_labelled_pictures_of_a_memory_map_are_counted_in_blocks(tmp_path: Path) -> None:
+    offsets = np.arange(2_000_001)
+    offsets[1_000_000:] -= 1  # one picture without labels
+    np.save(tmp_path / "offsets.npy", offsets)
+    tracemalloc.start()
+    found = labelled_pictures(np.load(tmp_path / "offsets.npy", mmap_mode="r"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == 1_999_999
+    assert peak < 2 * 2**20

@@ -131,6 +131,11 @@ def test_files_of_wordnet_that_were_changed_are_refused(tmp_path: Path) -> None:
         data.write_bytes(published.replace(old, new))
         with pytest.raises(UsageError, match="no longer as it was published"):
             open_lexicon(tmp_path)
+    lines = published.splitlines(keepends=True)
+    data.write_bytes(b"".join(lines[:19]))  # up to the goose, before the bird that it is
+    cut = r"data\.noun has [\d,]+ bytes and names the synset n\d{8}, .* cut off, so fetch it again"
+    with pytest.raises(UsageError, match=f"{tmp_path}: {cut}"):
+        open_lexicon(tmp_path)
     data.write_bytes(published.replace(b"bruin", b"br\xfcin"))
     with pytest.raises(UsageError, match="not UTF-8"):
         open_lexicon(tmp_path)

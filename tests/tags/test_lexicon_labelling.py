@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ def words(read: tuple[Lexicon, dict[str, str]]) -> Lexicon:
 @pytest.fixture(scope="module")
 def numbers(read: tuple[Lexicon, dict[str, str]]) -> dict[str, str]:
     return read[1]
+
+
+NAMES = ("cat", "dog", "brown bear", "ootd", "teddy")
+alias_maps = st.builds(  # from an earlier to a later name in some order, so that there is no cycle
+    lambda order, pairs: {order[min(pair)]: order[max(pair)] for pair in pairs},
+    st.permutations(NAMES),
+    st.lists(st.tuples(*[st.integers(0, len(NAMES) - 1)] * 2), max_size=4),
+)
 
 
 def labelled(tags: str, words: Lexicon, **settings: Any) -> Labelling:
@@ -164,6 +173,35 @@ def test_the_users_aliases_stand_above_the_lexicon(words: Lexicon) -> None:
     assert label_of(found, "ursus arctos").members == ("ursusarctos",)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(st.sampled_from(["cat", "cats", "dogs", "ootd", "teddy", "brown bears"])), alias_maps, st.booleans())
+def test_a_space_finds_the_labels_that_the_fates_tell(
+    words: Lexicon, tags: set[str], aliases: dict[str, str], drops: bool
+) -> None:
+    options = LabelOptions(unknown="drop" if drops else "label")
+    found = build_label_space(table_of([sorted(tags)]), options, aliases=aliases, lexicon=words)
+    assert found.space.encode_all(found.fates.raw).tolist() == found.fates.label_ids.tolist()
+
+
+def test_a_plural_of_what_the_user_calls_by_an_unknown_name_is_as_unknown_as_that(words: Lexicon) -> None:
+    tags, called = "cats, cat, felid, dog", {"cat": "felid"}
+    dropped = labelled(tags, words, aliases=called)
+    assert fate_of(dropped) == {"cat": "unknown", "cats": "unknown", "dog": "label", "felid": "unknown"}
+    assert keys(dropped) == ["dog"]
+    assert dropped.explain("cats").endswith("WordNet 9.9 does not know it, so it is no label.")
+    kept = labelled(tags, words, aliases=called, unknown="label")
+    assert fate_of(kept) == {"cat": "alias", "cats": "plural", "dog": "label", "felid": "label"}
+
+
+def test_a_label_is_written_as_its_own_key_is(words: Lexicon) -> None:
+    """Three spellings say the key more often than any one of them says it."""
+    said = ["Brown bear"] * 3 + ["brown-bear", "#brownbear", "brown_bears"] + ["Ursus arctos"] * 4
+    [label] = labelled(", ".join(said), words).space.labels
+    assert (label.key, label.spelling) == ("brownbear", "Brown bear")
+    [unsaid] = labelled("Dogs, dogs, Dogs", words).space.labels
+    assert (unsaid.key, unsaid.spelling) == ("dog", "Dogs")
+
+
 def test_every_step_is_told(words: Lexicon, numbers: dict[str, str]) -> None:
     target = align("zoo", ["animal", "garment"], words)
     settings = {"aliases": {"teddy": "brown bears"}, "max_senses": 1, "min_count": 2, "target": target}
@@ -253,7 +291,7 @@ asked = st.fixed_dictionaries(
             rule=st.sampled_from([None, "keys", "union", "signature"]),
             max_senses=st.sampled_from([None, 1]),
         ),
-        "aliases": st.sampled_from([{}, {"teddy": "brown bear"}, {"cat": "dog", "brownbear": "ootd"}]),
+        "aliases": alias_maps,
         "deny": st.sampled_from([(), ("spam",), ("dog",)]),
         "allow": st.sampled_from([(), ("cats", "truecat", "ursusarctos", "ootds")]),
     }
@@ -275,7 +313,7 @@ def test_w4_fates_sum_order_does_not_matter_and_the_space_knows_its_own_tags(
     assert sum(space.fates.values()) == space.tags == len(table.rows)
     assert list(space.fates) == [*KEPT, *DISCARDED]
     assert [label >= 0 for label in fates.label_ids] == [fate in KEPT for fate in fates.fates]
-    assert [-1 if (label := space.encode(raw)) is None else label for raw in fates.raw] == fates.label_ids.tolist()
+    assert space.encode_all(fates.raw).tolist() == fates.label_ids.tolist()
     assert LabelSpace.from_json(space.to_json(), "text") == space, "no key belongs to two labels"
     for other in (shuffled(table, seed), renumbered(table, seed)):
         assert build_label_space(other, **given).space.to_json() == space.to_json()
@@ -308,6 +346,8 @@ def test_what_the_extended_space_counted_stays_so(words: Lexicon) -> None:
     assert label_of(grown, "kitty").key == "cat"
     assert label_of(grown, "hound").key == "beagle"
     assert "'cat' in the space that is extended" in grown.explain("kitty")
+    chained = labelled("moggy, kitty", words, base=old, aliases={"kitty": "dog", "Moggy": "kitty"}).space
+    assert (chained.encode("moggy"), len(chained)) == (chained.encode("cat"), len(old))
     with pytest.raises(UsageError, match=f"made with the lexicon {words.digest}, not none"):
         build_label_space(table_of([["a"]]), base=old)
     with pytest.raises(UsageError, match="made with the rule signature, not keys"):
@@ -341,6 +381,13 @@ def test_a_label_space_edited_by_hand_is_refused(words: Lexicon, old: str, new: 
     assert old in text
     with pytest.raises(Edited, match=f"space.json is no label space as it was written: {message}"):
         LabelSpace.from_json(text.replace(old, new), "space.json")
+
+
+def test_a_label_space_without_its_digest_is_refused(words: Lexicon) -> None:
+    plain = json.loads(labelled("car, dog", words).space.to_json())
+    del plain["digest"]
+    with pytest.raises(Edited, match="its digest is missing"):
+        LabelSpace.from_json(json.dumps(plain), "space.json")
 
 
 def test_labels_of_real_wordnet(real_data: Path) -> None:

@@ -20,10 +20,10 @@ from tagwise.tags.noise import (
     Noised,
     drifted_law,
     marginal_variants,
-    record_keys,
     with_noise,
 )
 from tagwise.tags.substitutes import LabelGroups, Substitutes, label_groups
+from tagwise.tags.table import text_numbers
 from tests.references.sampling import flat, zipf_corpus
 
 LABELS = 6
@@ -43,7 +43,7 @@ shares = st.floats(0.05, 0.95)
 def noised(pictures: list[list[int]], kind: Kind, fraction: float, names: list[int] | None = None) -> Noised | None:
     """None where all labels were dropped."""
     ids, offsets = flat(pictures)
-    records = record_keys([f"picture {name}" for name in names or range(len(pictures))])
+    records = text_numbers([f"picture {name}" for name in names or range(len(pictures))])
     try:
         return with_noise(ids, offsets, records, Noise(kind, fraction), labels=LABELS, seed=3, groups=GROUPS.get(kind))
     except DataRefused:
@@ -177,7 +177,7 @@ def test_w14_drift_of_the_fact_sheet() -> None:
 def test_w14_share_changed_is_the_share_asked_for(kind: Kind, fraction: float) -> None:
     """On the Zipf corpus, whose pictures have up to three labels."""
     ids, offsets, _ = zipf_corpus()
-    records = record_keys([str(row) for row in range(len(offsets) - 1)])
+    records = text_numbers([str(row) for row in range(len(offsets) - 1)])
     found = with_noise(ids, offsets, records, Noise(kind, fraction), labels=1000, seed=4)
     assert abs(found.changed_fraction - fraction) <= 4 * np.sqrt(fraction * (1 - fraction) / len(ids))
     assert found.unchangeable == 0
@@ -271,7 +271,7 @@ def test_noise_that_leaves_nothing_is_refused() -> None:
         with_noise(
             np.zeros(1, np.int32),
             np.array([0, 1]),
-            record_keys(["a"]),
+            text_numbers(["a"]),
             Noise("dropped", 0.999999),
             labels=1,
             seed=0,

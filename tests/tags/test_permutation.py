@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tagwise.tags import permutation
 from tagwise.tags.permutation import Permutation, permuted
 
 
@@ -49,13 +50,16 @@ def test_places_are_uniform() -> None:
     assert squares.sum() < 31.3, "exceeded once in a thousand times"
 
 
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 2**63)), min_size=1, max_size=6))
-def test_lengths_and_keys_may_differ_from_value_to_value(groups: list[tuple[int, int]]) -> None:
+@pytest.mark.parametrize("block", [permutation.BLOCK_POSITIONS, 7])
+@given(groups=st.lists(st.tuples(st.integers(1, 40), st.integers(0, 2**63)), min_size=1, max_size=6))
+def test_lengths_and_keys_may_differ_from_value_to_value(block: int, groups: list[tuple[int, int]]) -> None:
     values = np.concatenate([np.arange(length, dtype=np.uint64) for length, _ in groups])
     sizes = [length for length, _ in groups]
     lengths = np.repeat(np.array(sizes, np.uint64), sizes)
     keys = np.repeat(np.array([key for _, key in groups], np.uint64), sizes)
-    found = permuted(values, lengths, keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(permutation, "BLOCK_POSITIONS", block)
+        found = permuted(values, lengths, keys)
     alone = [
         permuted(np.arange(length, dtype=np.uint64), np.array([length], np.uint64), np.array([key], np.uint64))
         for length, key in groups

@@ -14,7 +14,7 @@ from tagwise.tags.drawing import drawing
 from tagwise.tags.law_report import sampled_laws
 from tagwise.tags.raking import Raking, rake
 from tests.references import sampling as reference
-from tests.references.sampling import golden_arrays, golden_corpus, zipf_corpus
+from tests.references.sampling import draws_of, golden_arrays, golden_corpus, zipf_corpus
 
 EXPONENTS = {"sqrt": 0.5, "uniform": 1.0}
 
@@ -125,7 +125,7 @@ def test_mass_is_the_target_where_every_label_has_a_picture_of_its_own(
     counts = np.array(reference.counts(pictures, 6))
     raked = rake(ids, offsets, counts, exponent)
     assert raked.status == "interior"
-    draws = drawing(ids, offsets, counts, f"raked:{exponent}", 2.0 * len(pictures)).draws(ids, offsets)
+    draws = draws_of(drawing(ids, offsets, counts, f"raked:{exponent}", 2.0 * len(pictures)), ids, offsets)
     mass = reference.mass_law([p for p in pictures if p], draws[np.diff(offsets) > 0].tolist(), 6)
     assert mass == pytest.approx(raked.target.tolist(), abs=2.1e-4)
     assert draws.sum() == pytest.approx(2 * len(pictures))

@@ -15,7 +15,7 @@ from tagwise.tags.law_report import sampled_laws
 from tagwise.tags.laws import rarest_counts
 from tagwise.tags.thresholds import choose_threshold, count_of_tail, threshold_for_length
 from tests.references import sampling as reference
-from tests.references.sampling import golden_arrays, golden_corpus
+from tests.references.sampling import draws_of, golden_arrays, golden_corpus
 
 
 @pytest.mark.parametrize("letter", "ABC")
@@ -117,7 +117,9 @@ def test_solved_threshold_is_the_one_that_bisection_finds(pictures: list[list[in
     counts = np.array(reference.counts(pictures, 6))
     held = [picture for picture in pictures if picture]
     threshold = threshold_for_length(counts, rarest_counts(ids, offsets, counts), law, times * len(held))
-    assert drawing(ids, offsets, counts, law, threshold).draws(ids, offsets).sum() == pytest.approx(times * len(held))
+    assert draws_of(drawing(ids, offsets, counts, law, threshold), ids, offsets).sum() == pytest.approx(
+        times * len(held)
+    )
     if times > 1.001 and not law.startswith("power"):
         assert threshold == pytest.approx(reference.threshold_by_bisection(held, 6, law, times * len(held)), rel=1e-6)
 

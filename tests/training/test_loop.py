@@ -41,6 +41,7 @@ from tagwise.training.schedule import learning_rate
 from tagwise.training.signals import REPEAT_SECONDS
 from tagwise.training.stream import PictureStream
 from tagwise.training.tasks import Part, memory_format
+from tests.references.sampling import draws_of
 from tests.training.tiny import (
     DESIGN,
     LABELS,
@@ -457,7 +458,7 @@ def test_p16_each_tag_is_seen_as_often_as_its_law_expects(law: str, threshold: f
     """Three epochs, in each of which a picture is drawn its factor times, rounded down or up."""
     ids, offsets = tiny_pictures().ids, tiny_pictures().offsets
     counts = np.bincount(ids, minlength=LABELS)
-    factors = drawing(ids, offsets, counts, law, threshold).draws(ids, offsets)
+    factors = draws_of(drawing(ids, offsets, counts, law, threshold), ids, offsets)
     index = EpochIndex.build(ids, offsets, counts, law, threshold)
     stream = PictureStream(index, tiny_plan().seed)
     images = next(length for length in count(int(3 * index.expected_length) - 3) if stream.epoch_of(length) == 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 import re
 from collections import Counter
@@ -13,12 +14,14 @@ import pytest
 from PIL import Image
 
 from tagwise.base.files import FolderLock
+from tagwise.corpus.engine import EngineTags
+from tagwise.corpus.sessions import Engine
 from tagwise.tags.fates import DISCARDED
 from tagwise.tags.key import canonical_key
 from tagwise.tags.space import LabelSpace
 from tagwise.tags.ways import KEPT
 from tagwise.verbs.gather import gather
-from tagwise.verbs.labels import LabelsResult, labels
+from tagwise.verbs.labels import _REMEDIES, LabelsResult, labels
 from tests.references.wordnet import write_wordnet
 from tests.verbs.road import Done
 
@@ -71,10 +74,13 @@ def test_w4_the_file_is_the_same_for_shuffled_rows_and_for_1_or_8_workers(
 ) -> None:
     shuffled = random.Random(1).sample(rows, len(rows))
     made, files = {}, set()
+    engines: dict[str, Engine] = {"b": "duckdb", "c": "polars"}
     for name, given, workers in (("a", rows, 1), ("b", rows, 8), ("c", shuffled, 1), ("d", shuffled, 8)):
         gather([table(tmp_path / f"{name}.csv", given)], tmp_path / name, separator=";", workers=workers)
         space = tmp_path / f"{name}.json"
-        made[name] = labels(tmp_path / name, space, min_count=2, min_owners=2)
+        engine = engines.get(name)
+        threads = workers if engine == "duckdb" else None
+        made[name] = labels(tmp_path / name, space, min_count=2, min_owners=2, engine=engine, workers=threads)
         files.add((space.read_bytes(), space.with_name(f"{name}.json.fates.csv").read_bytes()))
     assert len(files) == 1
     raw = [tag for _, cell, _ in rows for tag in cell.split(";")]
@@ -186,7 +192,95 @@ def test_a_space_edited_by_hand_is_told_and_can_be_made_again(zoo: Path, here: H
     assert space.read_text("utf-8") == made
 
 
-def test_two_processes_do_not_write_one_space(zoo: Path, here: Here, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("-o", "page.html"), "is where the page goes"),
+        (("-o", "wordnet"), "is a folder"),
+        (("-o", "mine.json"), "is no JSON"),
+        (("-o", "space.json", "--aliases", "cycle.tsv"), "cycle"),
+        (("-o", "space.json", "--deny", "nowhere.txt"), "cannot be read"),
+        (("-o", "space.json", "--allow", "signs.txt"), "--allow signs.txt holds no tag"),
+        (("-o", "space.json", "--min-count", "2.5"), 'Invalid value for --min-count: unable to convert "2.5"'),
+        (("-o", "space.json", "--top", "3.0"), 'Invalid value for --top: unable to convert "3.0"'),
+        (("-o", "space.json", "--rule", "keys"), "Without a lexicon"),
+        (("-o", "space.json", "--lexicon", "wordnet", "--extend", "old.json"), "made with the lexicon none"),
+        (("-o", "space.json", "--law", "cap"), "needs a threshold in pictures"),
+        (("-o", "space.json", "--law", "natural", "--threshold", "5"), "has no threshold"),
+    ],
+)
+def test_what_is_wrong_in_the_command_is_told_before_the_tags_are_counted(
+    zoo: Path, here: Here, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(zoo.parent)
+    labels(zoo, "old.json")
+    Path("mine.json").write_text("mine", "utf-8")
+    Path("cycle.tsv").write_text("a\tb\nb\ta\n", "utf-8")
+    Path("signs.txt").write_text("!\n\n", "utf-8")
+    monkeypatch.setattr(EngineTags, "_number", lambda _: pytest.fail("the tags are counted"))
+    done = here("labels", zoo, *flags, "--engine", "duckdb")
+    assert (done.code, told in done.err) == (2, True), done.err
+
+
+def test_a_deny_list_without_tags_is_told(zoo: Path, here: Here) -> None:
+    done = here("labels", zoo, "--deny", os.devnull, "--explain", "crane")
+    assert (done.code, done.err) == (0, f"--deny {os.devnull} holds no tag, so nothing is denied.\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "lists", "remedy"),
+    [
+        (("--min-count", "5"), {}, "too few pictures); lower --min-count."),
+        (("--allow", "list.txt"), {"list.txt": "zebra"}, "not allowed); put some of them on the --allow list."),
+        (("--min-length", "99"), {}, "too short); lower --min-length."),
+        (("--lexicon", "other.tsv"), {"other.tsv": "n1\tzebra"}, "unknown); give a --lexicon that knows them or,"),
+    ],
+)
+def test_what_leaves_no_label_is_named_with_its_remedy(
+    zoo: Path, here: Here, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], lists: dict[str, str], remedy: str
+) -> None:
+    monkeypatch.chdir(zoo.parent)
+    for name, text in lists.items():
+        Path(name).write_text(text, "utf-8")
+    done = here("labels", zoo, "-o", "space.json", *flags)
+    assert (done.code, remedy in done.err) == (3, True), done.err
+
+
+def test_every_reason_that_can_leave_no_label_has_a_remedy() -> None:
+    assert {*_REMEDIES} == {*DISCARDED} - {"below the top"}
+
+
+def test_one_label_of_one_tag_is_told_as_one(here: Here, tmp_path: Path) -> None:
+    gather([table(tmp_path / "one.csv", [("0.png", "bear", "ann")])], tmp_path / "one", pictures=False)
+    first = here("labels", tmp_path / "one", "-o", tmp_path / "space.json")
+    assert first.out.startswith("1 label from 1 tag; 1 of 1 picture has a label\n")
+    again = here("labels", tmp_path / "one", "--compare", tmp_path / "space.json")
+    assert "1 label in both" in again.out
+    page = (tmp_path / "space.html").read_text("utf-8")
+    assert "head, 1 label<" in page
+    assert "1 labels" not in page
+    none = here("labels", tmp_path / "one", "-o", tmp_path / "none.json", "--min-count", "2")
+    assert "No label is left of 1 tag (1 too few pictures)" in none.err
+
+
+def test_a_kill_between_the_files_leaves_no_space_without_its_page(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tagwise.pages.page.write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            labels(zoo, tmp_path / "space.json")
+    assert not (tmp_path / "space.json").exists()
+    assert labels(zoo, tmp_path / "space.json").space_file == tmp_path / "space.json"
+
+
+def test_two_processes_do_not_write_one_space(
+    zoo: Path, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tagwise.verbs.label_files._PATIENCE_S", 0.2)
     (tmp_path / "out").mkdir()
     with FolderLock(tmp_path / "out"):
         done = here("labels", zoo, "-o", tmp_path / "out" / "space.json")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +16,10 @@ import pytest
 from PIL import Image
 
 from tagwise.corpus.table import Corpus
+from tagwise.tags.labelling import build_label_space
 from tagwise.tags.space import LabelSpace
+from tagwise.tags.table import Assignment, TagTable
+from tagwise.verbs import label_samples
 from tagwise.verbs.gather import gather
 from tagwise.verbs.label_samples import sampled_labels, sampled_rows
 from tagwise.verbs.labels import LabelsResult, labels
@@ -142,7 +147,9 @@ def test_strangers_words_stay_words_and_nothing_is_fetched(corpus: Path, tmp_pat
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", text)
 
 
-def test_pictures_hold_the_label_that_they_stand_for(corpus: Path, tmp_path: Path) -> None:
+def test_pictures_hold_the_label_that_they_stand_for(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = labels(corpus, tmp_path / "space.json")
     _, seen = read(result)
     space, opened = LabelSpace.load(tmp_path / "space.json"), Corpus.open(corpus)
@@ -165,6 +172,25 @@ def test_pictures_hold_the_label_that_they_stand_for(corpus: Path, tmp_path: Pat
     assert len(pictures) == sum(map(len, rows.values()))
     assert all(pictures), "who cannot see a picture is told its labels"
     assert sampled_rows(assignment, space, [shown[0][1]])[shown[0][1]] == rows[shown[0][1]]
+    monkeypatch.setattr(label_samples, "_BLOCK_LABELS", 7)
+    assert sampled_rows(assignment, space, [label for _, label in shown]) == rows
+
+
+def test_pictures_are_found_a_block_of_labels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million pictures of one label take no million bytes to draw six of."""
+    pictures = 2**20
+    table = TagTable(pictures=2, rows=np.arange(2), raw_ids=np.zeros(2, np.int64), raw=["cat"])
+    space = build_label_space(table).space
+    space = replace(space, labels=(replace(space.labels[0], pictures=pictures),))
+    assignment = Assignment(ids=np.zeros(pictures, np.int32), offsets=np.arange(pictures + 1))
+    monkeypatch.setattr(label_samples, "_BLOCK_LABELS", 2**12)
+    tracemalloc.start()
+    drawn = sampled_rows(assignment, space, [0])[0]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(set(drawn)) == 6
+    assert max(drawn) > pictures // 4
+    assert peak < 2**19
 
 
 def test_pictures_that_are_gone_are_counted(tmp_path: Path) -> None:

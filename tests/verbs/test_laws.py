@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import tagwise
-from tagwise.base.errors import UsageError
+from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.files import read_json
 from tagwise.corpus.drawn import files as drawn
 from tagwise.tags.law_report import report_laws
 from tagwise.tags.raking import rake
-from tagwise.verbs.laws import law_curves, law_facts, law_table, raking_lines, refuse_wrong_law
+from tagwise.tags.table import Assignment
+from tagwise.verbs.laws import law_curves, law_facts, law_table, raking_lines, refuse_wrong_law, report_law
 from tagwise.verbs.pretrain import RunResult
 from tests.references.sampling import golden_arrays, golden_corpus
 from tests.verbs.road import DESIGN
@@ -23,11 +24,27 @@ from tests.verbs.road import DESIGN
 
 @pytest.mark.parametrize(
     ("law", "threshold", "told"),
-    [("sqr", None, "nearest is sqrt"), ("sqrt", "tail", "nearest is tail=0.3"), ("sqrt", "length=-1", "above 0")],
+    [
+        ("sqr", None, "nearest is sqrt"),
+        ("sqrt", "tail", "nearest is tail=0.3"),
+        ("sqrt", "length=-1", "above 0"),
+        ("natural", 5, "has no threshold; 5 was given"),
+        ("cap", None, "needs a threshold in pictures"),
+        ("raked", "tail=0.3", "no threshold but the length of its epoch"),
+    ],
 )
-def test_a_wrong_law_is_told_before_a_corpus_is_read(law: str, threshold: str | None, told: str) -> None:
+def test_a_wrong_law_is_told_before_a_corpus_is_read(law: str, threshold: float | str | None, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         refuse_wrong_law(law, threshold)
+
+
+@pytest.mark.parametrize("told", ["length=1e30", "length=1e12"])
+def test_an_epoch_that_cannot_be_drawn_is_told_with_the_law(told: str) -> None:
+    """So that a dry run and ``labels`` promise nothing that training refuses."""
+    ids, offsets, counts = golden_arrays("B")
+    space: Any = None
+    with pytest.raises(DataRefused, match=r"An epoch of .* draws from .* cannot be indexed"):
+        report_law(Assignment(ids=ids, offsets=offsets), counts, space, "sqrt", told)
 
 
 @pytest.mark.parametrize(("law", "threshold"), [("natural", None), ("sqrt", 10.0), ("cap", 3.0), ("raked", 15.0)])

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tagwise
+from tagwise.corpus import table as corpus_table
 from tagwise.corpus.drawn import files as drawn
 from tagwise.corpus.table import Corpus
-from tagwise.tags.noise import Noise, record_keys, with_noise
+from tagwise.tags.noise import Noise, with_noise
 from tagwise.tags.space import LabelSpace, LexiconFacts
+from tagwise.tags.table import text_numbers
+from tagwise.transfer import evaluation, features
 from tagwise.verbs.noising import add_noise
 from tests.verbs.road import SMALL, Done
 
@@ -49,6 +55,44 @@ def files(tagged: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in found}
 
 
+def test_w14_evaluation_sees_nothing_of_the_noise(
+    pretrain: Pretrain, here: Here, tagged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clean and a noisy run of one seed are judged on the same bits, even on the pictures that they learnt from."""
+    corpus, space = Corpus.open(tagged / "corpus"), LabelSpace.load(tagged / "space.json")
+    clean = space.encode_table(corpus.tag_table())
+    for row, place in enumerate(corpus.picture_places()):
+        for label in clean.ids[clean.offsets[row] : clean.offsets[row + 1]][-1:].tolist():
+            (tmp_path / "target" / space.labels[label].key).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "target" / space.labels[label].key / f"{row}.jpg").write_bytes(place.read())
+
+    seen: list[bytes] = []
+    score, scores = features.score, evaluation._scores
+
+    def scored(net: Any, pixels: Any, *rest: Any) -> Any:
+        seen.append(pixels.tobytes())
+        return score(net, pixels, *rest)
+
+    def compared(logits: Any, truth: Any) -> Any:
+        seen.append(truth.tobytes())
+        return scores(logits, truth)
+
+    monkeypatch.setattr(evaluation, "score", scored)
+    monkeypatch.setattr(evaluation, "_scores", compared)
+    judged, examples = [], []
+    for noise in ((), ("--set", "noise=uniform:0.9")):
+        assert pretrain(*noise, "--seed", "5", "--overwrite").code == 0
+        done = here("evaluate", tmp_path / "target", "--model", tmp_path / "run", "--device", "cpu", "--json")
+        assert done.code == 0, done.err
+        judged.append((done.json["test_digest"], *seen))
+        read = json.loads((tmp_path / "run" / "examples.json").read_text())
+        examples.append([{name: value for name, value in example.items() if name != "said"} for example in read])
+        seen.clear()
+    assert len(judged[0]) > 2
+    assert judged[0] == judged[1]
+    assert examples[0] == examples[1]
+
+
 def test_w14_noise_is_counted_reported_and_of_the_run(pretrain: Pretrain, tagged: Path, tmp_path: Path) -> None:
     before = files(tagged)
     noisy = ("--set", "noise=marginal:0.25", "--seed", "5")
@@ -60,7 +104,7 @@ def test_w14_noise_is_counted_reported_and_of_the_run(pretrain: Pretrain, tagged
 
     corpus, space = Corpus.open(tagged / "corpus"), LabelSpace.load(tagged / "space.json")
     clean = space.encode_table(corpus.tag_table())
-    records = record_keys(corpus.columns("key")["key"])
+    records = text_numbers(corpus.columns("key")["key"])
     found = with_noise(clean.ids, clean.offsets, records, Noise("marginal", 0.25), labels=len(space), seed=5)
     assert laws["noise"]["changed"] == found.changed > 0
     share = np.repeat(1 / np.maximum(np.diff(found.assignment.offsets), 1), np.diff(found.assignment.offsets))
@@ -84,6 +128,23 @@ def test_w14_noise_is_counted_reported_and_of_the_run(pretrain: Pretrain, tagged
     for other in (("--set", "noise=marginal:0.5", "--seed", "5"), ("--seed", "5")):
         refused = pretrain(*other)
         assert (refused.code, "is the run of another plan (noise: " in refused.err) == (2, True), refused.err
+
+
+def test_w4_tags_that_outgrow_the_memory_give_the_same_run(
+    pretrain: Pretrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags, names = ("--set", "noise=dropped:0.5"), ("plan.json", "laws.json", "examples.json", "exposures.json")
+    assert pretrain(*flags).code == 0
+    few = {name: (tmp_path / "run" / name).read_bytes() for name in names}
+    shutil.rmtree(tmp_path / "run")
+    monkeypatch.setattr(corpus_table, "IN_MEMORY_TAGS", 0)
+    monkeypatch.setattr(Corpus, "tag_table", None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    done = pretrain(*flags)
+    assert done.code == 0, done.err
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in names} == few
+    assert not any((tmp_path / "temporary").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -110,6 +171,13 @@ def test_noise_of_a_file_is_that_of_the_plan_and_the_flag_wins(pretrain: Pretrai
     assert "dropped:0.5: " in pretrain(*dry).out
     assert "uniform:0.1: " in pretrain(*dry, "--set", "noise=uniform:0.1").out
     assert "labels changed" not in pretrain(*dry, "--set", "noise=null").out
+
+
+def test_noise_reads_the_keys_of_the_pictures_without_a_list(tagged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, space = Corpus.open(tagged / "corpus"), LabelSpace.load(tagged / "space.json")
+    clean = space.encode_table(corpus.tag_table())
+    monkeypatch.setattr(Corpus, "columns", None)
+    assert add_noise("uniform:0.5", 1, corpus, space, clean)[1].changed > 0
 
 
 @pytest.mark.parametrize(("noise", "groups"), [("confusable:0.9", 2), ("synonym:0.9", 3)])

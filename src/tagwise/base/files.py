@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tagwise.base.errors import TagwiseError, UsageError
-from tagwise.base.progress import joins
+from tagwise.base.progress import joins, say
 
 TEMPORARY_PREFIX = ".tagwise-partial-"
 
@@ -29,9 +30,11 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
     ``path``; the folder is synced too, so that the name survives a power cut.
 
     Raises:
+        UsageError: A folder, pipe or device is there, which no file may replace.
         TagwiseError: The disk is full or the folder cannot be written.
     """
     try:
+        refuse_no_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, renamed on success
             dir=path.parent, prefix=TEMPORARY_PREFIX, delete=False
@@ -54,6 +57,18 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refuse_no_file(path: Path) -> None:
+    """Refuses what ``-o`` names if it is there and is no file, be it behind a link.
+
+    Raises:
+        UsageError: A folder, pipe or device is there.
+        OSError: It cannot be looked at.
+    """
+    if path.exists() and not path.is_file():
+        found = "a folder" if path.is_dir() else "a pipe or a device"
+        raise UsageError(f"{path} is {found}, which no file can replace; give -o the name of a file.")
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -100,7 +115,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {path}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TagwiseError(f"{path} cannot be read as JSON: {error}.") from error
 
 
@@ -131,21 +146,34 @@ class FolderLock:
 
     Args:
         folder: It must exist; the lock is on the folder itself and leaves nothing in it.
+        flag: What says where it is, for the message.
+        patience_s: Seconds to wait for another process.
 
     Raises:
         UsageError: Another process holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flag: str = "-o", patience_s: float = 0) -> None:
         self._handle: int | None = os.open(folder, os.O_RDONLY)
-        # Some network file systems know no locks, which is another OSError.
-        with suppress(OSError):
-            try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+        if patience_s and not self._locked():
+            say(f"Another process is writing into {folder}; waiting for it.")
+        deadline = time.monotonic() + patience_s
+        while not self._locked():
+            if time.monotonic() >= deadline:
                 raise UsageError(
-                    f"Another process is writing into {folder}; wait until it ends, or give another -o."
-                ) from error
+                    f"Another process is writing into {folder}; wait until it ends, or give another {flag}."
+                )
+            time.sleep(0.1)
+
+    def _locked(self) -> bool:
+        assert self._handle is not None
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # some network file systems know no locks
+            return True
+        return True
 
     def __enter__(self) -> FolderLock:
         return self
@@ -159,7 +187,9 @@ class FolderLock:
             self._handle = None
 
 
-def claim_alone(folder: Path, marker: str, *, overwrite: bool = False, nested: bool = True) -> FolderLock:
+def claim_alone(
+    folder: Path, marker: str, *, overwrite: bool = False, nested: bool = True, flag: str = "-o"
+) -> FolderLock:
     """Makes ``folder`` ours to write in, and keeps other processes out of it: it is new, empty, or holds ``marker``.
 
     Args:
@@ -167,17 +197,18 @@ def claim_alone(folder: Path, marker: str, *, overwrite: bool = False, nested: b
         marker: The file that every folder of this kind holds, such as ``corpus.json``.
         overwrite: Remove what an earlier run of the same kind left there first.
         nested: Whether the folders in it are ours too, with what a killed process left half-written there.
+        flag: What says where it is, for the messages.
 
     Raises:
         UsageError: The folder holds something else, is a file, or another process is writing into it.
     """
     try:
-        _make_ours(folder, marker)
-        lock = FolderLock(folder)
+        _make_ours(folder, marker, flag)
+        lock = FolderLock(folder, flag)
         if overwrite:
             shutil.rmtree(folder)
             folder.mkdir()
-            lock = FolderLock(folder)
+            lock = FolderLock(folder, flag)
         every = folder.rglob if nested else folder.glob
         for leftover in every(f"{TEMPORARY_PREFIX}*"):  # of a process that was killed while it wrote
             if leftover.is_file():
@@ -187,15 +218,16 @@ def claim_alone(folder: Path, marker: str, *, overwrite: bool = False, nested: b
     return lock
 
 
-def _make_ours(folder: Path, marker: str) -> None:
+def _make_ours(folder: Path, marker: str, flag: str) -> None:
     """Makes the folder, if it is new, empty, or holds ``marker`` from before."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give -o a folder.")
+        raise UsageError(f"{folder} is a file; give {flag} a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
         leftovers = [entry for entry in folder.iterdir() if not entry.name.startswith(TEMPORARY_PREFIX)]
         if leftovers:
             raise UsageError(
-                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); give -o a new or empty folder."
+                f"{folder} holds something else (no {marker}, but {leftovers[0].name}); "
+                f"give {flag} a new or empty folder."
             )
     folder.mkdir(parents=True, exist_ok=True)
 

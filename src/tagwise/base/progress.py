@@ -36,6 +36,11 @@ def printable(text: str, most: int = 200) -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with what is counted, given in the singular: ``1 label``, ``2,000 labels``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def joins(text: str, place: int) -> bool:
     """Whether a zero width (non-)joiner at this place shapes what people see, as in emoji, Persian and Hindi.
 

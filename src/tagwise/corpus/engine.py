@@ -7,6 +7,7 @@ and whatever a label space asks is a walk over it, a block of whole pictures at 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagwise.base.errors import DataRefused
-from tagwise.base.files import TEMPORARY_PREFIX, claim_alone, open_atomically, read_json, write_json, write_text
+from tagwise.base.errors import DataRefused, TagwiseError
+from tagwise.base.files import TEMPORARY_PREFIX, claim_alone, open_atomically, write_json, write_text
 from tagwise.base.progress import progress, say
-from tagwise.corpus.sessions import Engine, Session, open_session, parts
+from tagwise.corpus.sessions import SCRATCH, Engine, Session, open_session, parts
 from tagwise.tags.table import (
     Assignment,
     Counts,
@@ -30,7 +31,7 @@ from tagwise.tags.table import (
     distinct_pairs,
     folded,
     table_digest,
-    tag_numbers,
+    text_numbers,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ UNKNOWN = -1
 """The person behind the pictures that say nothing of theirs."""
 
 _MARKER = "tags.json"
+_LAYOUT = 1
+"""Of the working folder; raised when its tables change, so that none of another Tagwise is trusted."""
 
 
 @contextmanager
@@ -58,8 +61,8 @@ def engine_tags(
     Args:
         corpus: What was gathered.
         work: A folder, new or of an earlier try, for the tables between and for what the engine's memory does not
-            hold. It is removed when the block ends without an error; otherwise it stays, and
-            the phases that are finished in it are not repeated.
+            hold. It is removed when the block ends without an error or before a phase is finished; otherwise it
+            stays, and the phases that are finished in it are not repeated.
         engine: What joins and sorts.
         memory: GiB that the engine may use; the numbers of tags and labels that Python holds come on top.
         workers: Threads of the engine.
@@ -67,27 +70,54 @@ def engine_tags(
     Raises:
         UsageError: ``work`` holds something else, another process uses it, or the engine cannot be had.
         DataRefused: The corpus does not hold the tags that it says.
-        TagwiseError: There is not enough memory or disk.
+        TagwiseError: There is not enough memory or disk, or what an earlier try left is damaged.
     """
     source, marker = _source(corpus, engine), work / _MARKER
     removed = work.with_name(TEMPORARY_PREFIX + work.name)
     shutil.rmtree(removed, ignore_errors=True)  # of a try that was killed there
-    stale = marker.is_file() and read_json(marker) != source
+    stale = marker.is_file() and _read_marker(marker) != source
     if stale:
-        say(f"{work} is of another corpus, or of this one before it changed; it is made anew.")
-    with claim_alone(work, _MARKER, overwrite=stale):
+        say(f"{work} is of another corpus or Tagwise, or of this corpus before it changed; it is made anew.")
+    with claim_alone(work, _MARKER, overwrite=stale, flag="--spill"):
         write_json(marker, source)
-        with open_session(engine, work, memory=memory, workers=workers) as session:
-            yield EngineTags(corpus, session, work)
-        work.rename(removed)  # a kill while it is removed must not leave a folder that nobody knows any more
-        shutil.rmtree(removed)
+        through = False
+        try:
+            with open_session(engine, work, memory=memory, workers=workers) as session:
+                yield EngineTags(corpus, session, work)
+            through = True
+        finally:
+            if through or not _holds_finished_phases(work):
+                work.rename(removed)  # a kill while it is removed must not leave a folder that nobody knows any more
+                shutil.rmtree(removed)
+
+
+def _holds_finished_phases(work: Path) -> bool:
+    unfinished = (_MARKER, SCRATCH)
+    return any(path.name not in unfinished and not path.name.startswith(TEMPORARY_PREFIX) for path in work.iterdir())
+
+
+def _read_marker(marker: Path) -> Any:
+    with _sound(marker):
+        return json.loads(marker.read_text("utf-8"))
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Files appear whole, but disks fail."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError) as error:  # so pyarrow and numpy tell
+        told = " ".join(str(error).split())[:200]
+        raise TagwiseError(
+            f"{path} is damaged: {told}; remove {path.parent} and give the same command again."
+        ) from error
 
 
 def _source(corpus: Corpus, engine: Engine) -> dict[str, Any]:
     """What the phases depend on: other tags, or an engine that writes otherwise, need new ones."""
     files = {path.name: path.stat() for path in (corpus.tags_file, corpus.pictures_file)}
     stamps = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in files.items()}
-    return {"corpus": corpus.record.digest, "files": stamps, "engine": engine}
+    return {"layout": _LAYOUT, "corpus": corpus.record.digest, "files": stamps, "engine": engine}
 
 
 class EngineTags:
@@ -106,8 +136,6 @@ class EngineTags:
         self._source = _source(corpus, session.engine)
         self.pictures = corpus.pictures
         self.entries = corpus.record.tags
-        self._numbered = self._number()
-        self._entries = self._sort()  # before Python holds the raw tags, so that the two peaks of memory do not add up
 
     @cached_property
     def has_owners(self) -> bool:
@@ -122,11 +150,13 @@ class EngineTags:
     @cached_property
     def raw(self) -> list[str]:
         """The distinct raw tags, sorted."""
-        return _read(self._numbered, "raw")["raw"].to_pylist()
+        numbered, _ = self._tables
+        return _read(numbered, "raw")["raw"].to_pylist()
 
     def occurrences(self) -> Counts:
         """Entries of each raw tag."""
-        return _read(self._numbered, "times")["times"].to_numpy()
+        numbered, _ = self._tables
+        return _read(numbered, "times")["times"].to_numpy()
 
     def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
         """Pictures that hold each word, however often it was said there."""
@@ -140,7 +170,10 @@ class EngineTags:
                 np.add.at(counts, distinct, 1)
             with open_atomically(path) as handle:
                 np.save(handle, counts)
-        return np.load(path)
+        with _sound(path):
+            loaded: Counts = np.load(path)
+            _check_length(len(loaded), vocabulary)
+        return loaded
 
     def owner_counts(self, words: Ids, vocabulary: int) -> Counts:
         """Distinct persons who said each word; all unknown ones are one."""
@@ -154,7 +187,8 @@ class EngineTags:
             map_file = self._work / f"words-{_key(words)}.parquet"
             with open_atomically(map_file) as handle:
                 pyarrow.parquet.write_table(pyarrow.table({"raw_id": raw_ids, "word": words[raw_ids]}), handle)
-            entries, word_of_raw, persons = (self._scan(path) for path in (self._entries, map_file, self._persons))
+            _, sorted_entries = self._tables
+            entries, word_of_raw, persons = (self._scan(path) for path in (sorted_entries, map_file, self._persons))
             pairs = entries.join(word_of_raw, on="raw_id").join(persons, on="row").select("owner", "word")
             distinct = pairs.group_by("owner", "word").agg(narwhals.len())  # narwhals' unique is a window in DuckDB
             counted = distinct.group_by("word").agg(narwhals.len().alias("owners"))
@@ -172,7 +206,8 @@ class EngineTags:
                 for block in self._assigned(label_ids):
                     ids_handle.write(block.ids.tobytes())
                     offsets_handle.write(block.offsets.tobytes())
-        return Assignment(ids=_mapped(ids, np.int32), offsets=_mapped(offsets, np.int64))
+        starts = _mapped(offsets, np.int64, self.pictures + 1)
+        return Assignment(ids=_mapped(ids, np.int32, int(starts[-1])), offsets=starts)
 
     def _assigned(self, label_ids: Ids) -> Iterator[Assignment]:
         """Blocks whose offsets go on where the last ended; those of the last are the whole's."""
@@ -190,11 +225,14 @@ class EngineTags:
         path = self._work / "digest"
         if not path.is_file():
             write_text(path, self._digest())
-        return path.read_text("utf-8")
+        with _sound(path):
+            digest = path.read_text("utf-8")
+            _check_length(len(digest), 16)
+        return digest
 
     def _digest(self) -> str:
-        numbers = tag_numbers(self.raw)
-        owners = _mapped(self._owner_of_row, np.int64) if self.has_owners else None
+        numbers = text_numbers(self.raw)
+        owners = _mapped(self._owner_of_row, np.int64, self.pictures) if self.has_owners else None
         by_picture, by_owner = np.zeros(2, np.uint64), np.zeros(self.pictures + 1 if self.has_owners else 0, np.uint64)
         for rows, raw_ids in self._blocks("fingerprint"):
             starts = np.flatnonzero(np.diff(rows, prepend=-1))
@@ -206,9 +244,10 @@ class EngineTags:
 
     def _blocks(self, what: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32]]]:
         """Row and raw tag of the entries, sorted by row, whole pictures at a time."""
+        _, entries = self._tables
         rows, raw_ids = np.empty(0, np.int64), np.empty(0, np.int32)
         with progress(what, self.entries, "tags") as ticker:
-            for batch in _batches(self._entries):
+            for batch in _batches(entries):
                 rows = np.concatenate([rows, batch["row"].to_numpy()])
                 raw_ids = np.concatenate([raw_ids, batch["raw_id"].to_numpy()])
                 if not 0 <= int(rows[0]) <= int(rows[-1]) < self.pictures:
@@ -220,6 +259,15 @@ class EngineTags:
                 ticker.advance(len(batch))
             if len(rows):
                 yield rows, raw_ids
+
+    @cached_property
+    def _tables(self) -> tuple[Path, Path]:
+        """The distinct raw tags and the sorted entries, made when the first of them is asked for.
+
+        Both are made before Python holds the raw tags, so that the two peaks of memory do not add up.
+        """
+        numbered = self._number()
+        return numbered, self._sort(numbered)
 
     def _number(self) -> Path:
         """The distinct raw tags in order, the number and the occurrences of each."""
@@ -241,11 +289,11 @@ class EngineTags:
             pyarrow.parquet.write_table(pyarrow.table(numbered), handle)
         return path
 
-    def _sort(self) -> Path:
+    def _sort(self, numbered: Path) -> Path:
         """Row and raw tag's number of each entry, sorted."""
         path = self._work / "entries.parquet"
         if not path.exists():
-            numbers = self._scan(self._numbered).select("raw", "raw_id")
+            numbers = self._scan(numbered).select("raw", "raw_id")
             entries = self._scan(self._corpus.tags_file).join(numbers, on="raw").select("row", "raw_id")
             self._session.write(entries.sort("row", "raw_id"), path, f"sorting {self.entries:,} tags")
         return path
@@ -295,18 +343,26 @@ def _key(numbers: Ids) -> str:
 def _read(path: Path, *columns: str) -> Any:
     import pyarrow.parquet
 
-    return pyarrow.concat_tables(
-        pyarrow.parquet.read_table(part, columns=list(columns), partitioning=None) for part in parts(path)
-    )
+    with _sound(path):
+        return pyarrow.concat_tables(
+            pyarrow.parquet.read_table(part, columns=list(columns), partitioning=None) for part in parts(path)
+        )
 
 
 def _batches(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
     for part in parts(path):
-        with pyarrow.parquet.ParquetFile(part) as file:
+        with _sound(path), pyarrow.parquet.ParquetFile(part) as file:
             yield from (batch for batch in file.iter_batches(BLOCK_TAGS) if len(batch))
 
 
-def _mapped(path: Path, dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    return np.memmap(path, dtype, "r") if path.stat().st_size else np.empty(0, dtype)
+def _mapped(path: Path, dtype: type[np.integer[Any]], length: int) -> NDArray[Any]:
+    with _sound(path):
+        _check_length(path.stat().st_size, length * np.dtype(dtype).itemsize)
+        return np.memmap(path, dtype, "r") if length else np.empty(0, dtype)
+
+
+def _check_length(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise ValueError(f"its length is {found} instead of {wanted}")

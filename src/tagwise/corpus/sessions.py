@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 Engine = Literal["duckdb", "polars", "pyspark"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
+SCRATCH = "scratch"
+"""The folder for what an engine's memory does not hold."""
+_ENDLESS = 2**30
+"""Of GiB or threads; engines know no larger limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,16 +109,39 @@ class Session:
         if re.search(r"no space left|max_temp_directory_size|file too large|disk quota", told, re.IGNORECASE):
             return TagwiseError(
                 f"There is no space left in {self.spill} for {what}; free some and give the same command again, or "
-                "give --spill a larger place."
+                "give `labels --spill`, or TMPDIR for all else, a larger place."
             )
         if re.search(r"out of ?memory|heap space", told, re.IGNORECASE):
             return TagwiseError(f"The memory that {self.engine} may use is too small for {what}; give --memory more.")
-        return TagwiseError(f"{self.engine} cannot do its work in {self.spill}, {what}: {told}.")
+        return TagwiseError(
+            f"{self.engine} cannot do its work in {self.spill}, {what}: {told}; if a file there is damaged, remove the "
+            "folder and give the same command again."
+        )
 
 
 def parts(path: Path) -> list[Path]:
     """The files of what an engine wrote, in the order of the rows."""
     return sorted(path.glob("part-*")) if path.is_dir() else [path]
+
+
+def refuse_wrong_limits(engine: Engine, memory: float | None, workers: int | None) -> None:
+    """Told before the work begins.
+
+    Args:
+        engine: Which works, if it comes to that.
+        memory: GiB that it may use.
+        workers: Threads of it.
+
+    Raises:
+        UsageError: There is no such engine, a limit is none, or the engine takes none.
+    """
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    for flag, value, engines in (("--memory", memory, ("duckdb", "pyspark")), ("--workers", workers, ("duckdb",))):
+        if value is not None and not 0 < value < _ENDLESS:  # nor is NaN
+            raise UsageError(f"{flag} {value} is no limit; give a number above 0, or leave it away.")
+        if value is not None and engine not in engines:
+            raise UsageError(f"The engine {engine} takes no {flag}; leave it away, or give --engine duckdb.")
 
 
 @contextmanager
@@ -125,20 +152,18 @@ def open_session(
 
     Args:
         engine: Which.
-        spill: An existing folder for what its memory does not hold.
+        spill: An existing folder, of nobody else at that time; what its memory does not hold goes into one in it,
+            without what a killed process left there.
         memory: GiB that it may use; the engine's own choice unless given. Polars takes no limit.
         workers: Threads of DuckDB; as many as cores unless given. Spark goes by its own settings, Polars by
             ``POLARS_MAX_THREADS``.
 
     Raises:
-        UsageError: The engine is unknown or not installed, or a limit is not positive.
+        UsageError: The engine is unknown or not installed, or has no use for a limit.
     """
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    for flag, value in (("--memory", memory), ("--workers", workers)):
-        if value is not None and value <= 0:
-            raise UsageError(f"{flag} {value} leaves nothing to work with; give more than 0.")
+    refuse_wrong_limits(engine, memory, workers)
     mebibytes = None if memory is None else max(1, round(memory * 1024))
+    shutil.rmtree(spill / SCRATCH, ignore_errors=True)
     with ExitStack() as stack:
         try:
             session = {"duckdb": _duckdb, "polars": _polars, "pyspark": _spark}[engine](
@@ -158,7 +183,7 @@ def _duckdb(stack: ExitStack, spill: Path, mebibytes: int | None, workers: int |
     limits = {"memory_limit": f"{mebibytes}MiB" if mebibytes else None, "threads": workers}
     connection = duckdb.connect(
         config={
-            "temp_directory": str(spill / "duckdb"),
+            "temp_directory": str(spill / SCRATCH),
             "preserve_insertion_order": False,  # sorted results stay sorted; the others need no memory for it
             **{name: value for name, value in limits.items() if value is not None},
         }
@@ -193,7 +218,7 @@ def _spark(stack: ExitStack, spill: Path, mebibytes: int | None, _workers: int |
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
-    builder = SparkSession.builder.appName("tagwise").config("spark.local.dir", str(spill / "spark"))
+    builder = SparkSession.builder.appName("tagwise").config("spark.local.dir", str(spill / SCRATCH))
     if mebibytes:
         builder = builder.config("spark.driver.memory", f"{mebibytes}m")
     try:

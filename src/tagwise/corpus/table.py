@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tagwise.base.errors import DataRefused, TagwiseError, UsageError
 from tagwise.base.files import read_json
@@ -139,10 +140,17 @@ class Corpus:
             names: Of ``key path offset length stamp sha256 bytes width height owner licence source notes``.
             rows: Those wanted, in that order; by default all.
         """
-        table = _read_parquet(self.pictures_file, list(names))
-        if rows is not None:
-            table = table.take(list(rows))
+        if rows is None:
+            table = _read_parquet(self.pictures_file, list(names))
+        else:
+            table = _read_rows(self.pictures_file, list(names), np.asarray(rows, np.int64))
         return {name: table[name].to_pylist() for name in names}
+
+    def column(self, name: str) -> Iterator[Any]:
+        """One column of the picture table, by row; few values are in memory together."""
+        with _opened(self.pictures_file) as file:
+            for batch in file.iter_batches(columns=[name]):
+                yield from batch[name].to_pylist()
 
     def picture_places(self, rows: Sequence[int] | None = None) -> list[Place]:
         """Where the pictures are, by row.
@@ -160,6 +168,14 @@ class Corpus:
             Place(_resolved(self.folder, path), offset, length)
             for path, offset, length in zip(*columns.values(), strict=True)
         ]
+
+    def raw_tags(self, rows: Sequence[int]) -> dict[int, list[str]]:
+        """What people wrote of some pictures, by row."""
+        found = _read_parquet(self.tags_file, ["row", "raw"], filters=[("row", "in", list(rows))])
+        written: dict[int, list[str]] = {row: [] for row in rows}
+        for row, raw in zip(found["row"].to_pylist(), found["raw"].to_pylist(), strict=True):
+            written[row].append(raw)
+        return written
 
     def verdicts(self) -> dict[str, Verdict]:
         """The verdicts on its pictures by stamp."""
@@ -191,6 +207,9 @@ class Corpus:
             memory: GiB that the engine may use.
             workers: Threads of the engine.
         """
+        from tagwise.corpus.sessions import refuse_wrong_limits
+
+        refuse_wrong_limits(engine or "duckdb", memory, workers)
         if engine is None and self.record.tags <= IN_MEMORY_TAGS:
             yield self.tag_table()
             return
@@ -216,11 +235,43 @@ class Corpus:
         )
 
 
-def _read_parquet(path: Path, columns: list[str]) -> Any:
+def _read_parquet(path: Path, columns: list[str], filters: list[tuple[str, str, Any]] | None = None) -> Any:
     import pyarrow.parquet
 
+    with _told(path):
+        return pyarrow.parquet.read_table(path, columns=columns, filters=filters)
+
+
+def _read_rows(path: Path, columns: list[str], rows: NDArray[np.int64]) -> Any:
+    """Some rows in the order given, from the row groups that hold them."""
+    import pyarrow
+
+    with _opened(path) as file:
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        starts = np.cumsum([0, *sizes])
+        groups = np.searchsorted(starts, rows, side="right") - 1
+        found = (
+            file.read_row_group(group, columns).take(rows[groups == group] - starts[group])
+            for group in np.unique(groups).tolist()
+        )
+        table = pyarrow.concat_tables([file.schema_arrow.empty_table().select(columns), *found])
+        return table.take(np.argsort(np.argsort(groups, kind="stable")))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import pyarrow.parquet
+
+    with _told(path), pyarrow.parquet.ParquetFile(path) as file:
+        yield file
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    import pyarrow
+
     try:
-        return pyarrow.parquet.read_table(path, columns=columns)
+        yield
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataRefused(f"{path} cannot be read ({error}); gather the corpus again with --overwrite.") from error
 

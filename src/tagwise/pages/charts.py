@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tagwise.base.progress import counted
 from tagwise.pages import marks
 from tagwise.pages.marks import Floats, percent
 from tagwise.pages.page import Cell, Chart, Key, Table
@@ -237,7 +238,7 @@ def _draw_bands(
     axes.axis("off")
     for band, (start, stop) in enumerate(edges):
         top = band * pitch
-        axes.annotate(f"{BANDS[band]}: {stop - start:,} labels", (0, top), va="center", color=COLORS["muted"])
+        axes.annotate(f"{BANDS[band]}: {counted(stop - start, 'label')}", (0, top), va="center", color=COLORS["muted"])
         for row, (shares, key) in enumerate(zip(bands, keys, strict=True), start=1):
             marks.bar(axes, top + row, shares[band], COLORS[key.color], f"{percent(shares[band])} {key.text}")
 
@@ -256,7 +257,7 @@ def _law_table(
     bands: Mapping[str, Sequence[float]],
 ) -> Table:
     rows: list[list[Cell]] = [
-        [f"{BANDS[band]}, {stop - start:,} labels", *(percent(shares[band]) for shares in bands.values())]
+        [f"{BANDS[band]}, {counted(stop - start, 'label')}", *(percent(shares[band]) for shares in bands.values())]
         for band, (start, stop) in enumerate(edges)
     ]
     steps = [digit * 10**power for power in range(12) for digit in (1, 2, 5)]

@@ -46,10 +46,6 @@ class Drawing:
         for pictures, entries, starts in blocks(offsets):
             yield pictures, entries, starts, self._draws(self.by_label[ids[entries]], starts)
 
-    def draws(self, ids: Flat, offsets: Flat) -> Numbers:
-        """Expected draws of every picture."""
-        return np.concatenate([np.empty(0), *(draws for *_, draws in self.blocks(ids, offsets))])
-
     def levels(self, draws: Numbers) -> NDArray[np.int64]:
         """Numbers pictures by how often they are drawn, those drawn alike the same; -1 for those never drawn.
 

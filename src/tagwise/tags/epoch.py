@@ -70,11 +70,7 @@ class EpochIndex:
             levels = drawn.levels(draws)
             sizes += np.bincount(levels + 1, minlength=len(sizes) + 1)[1:]
             sums += np.bincount(levels + 1, draws, minlength=len(sizes) + 1)[1:]
-        if not 1 <= sums.sum() <= LONGEST_EPOCH:
-            raise DataRefused(
-                f"An epoch of {sums.sum():.3g} draws from {sizes.sum()} labelled pictures cannot be indexed; "
-                f"1 to {LONGEST_EPOCH:.2g} draws can, so change the label space or the threshold."
-            )
+        refuse_length(float(sums.sum()), int(sizes.sum()))
         held = sizes > 0
         starts = np.concatenate([[0], np.cumsum(sizes[held])])
         return cls(
@@ -193,6 +189,23 @@ def positions_of(step: int, batch: int, rank: int = 0, world: int = 1) -> NDArra
     batch_per_rank = batch // world
     first = step * batch + rank * batch_per_rank
     return np.arange(first, first + batch_per_rank, dtype=np.int64)
+
+
+def refuse_length(draws: float, pictures: int) -> None:
+    """Refuses an epoch that no index holds.
+
+    Args:
+        draws: Expected in it.
+        pictures: Those with a label.
+
+    Raises:
+        DataRefused: It is shorter than 1 draw or longer than 2.7e11.
+    """
+    if not 1 <= draws <= LONGEST_EPOCH:
+        raise DataRefused(
+            f"An epoch of {draws:.3g} draws from {pictures} labelled pictures cannot be indexed; "
+            f"1 to {LONGEST_EPOCH:.2g} draws can, so change the label space or the threshold."
+        )
 
 
 def _unusable(folder: Path, reason: str) -> TagwiseError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tagwise.base.errors import nearest
+from tagwise.base.progress import counted
 from tagwise.tags.key import canonical_key
 from tagwise.tags.space import LabelSpace
 from tagwise.tags.table import Assignment, Counts, Ids
@@ -25,12 +26,12 @@ _SELECTED = DISCARDED[-4:]
 class Fates:
     """What became of every distinct raw tag: exactly one fate each, sorted by raw tag."""
 
-    raw: tuple[str, ...]
-    keys: tuple[str, ...]
+    raw: Sequence[str]
+    keys: Sequence[str]
     """Canonical key of each; empty when no letter or number is left."""
-    fates: tuple[str, ...]
+    fates: Sequence[str]
     """One of ``KEPT`` or ``DISCARDED``."""
-    targets: tuple[str, ...]
+    targets: Sequence[str]
     """The key that it was counted as, after aliases, plurals and synonyms."""
     label_ids: Ids
     """-1 for discarded ones."""
@@ -60,7 +61,7 @@ class Labelling:
         label_id = self.space.encode(tag)
         if label_id is not None:
             label = self.space.labels[label_id]
-            return f"{', '.join(steps)}: label {label_id}, {label.key!r}, in {label.pictures:,} pictures."
+            return f"{', '.join(steps)}: label {label_id}, {label.key!r}, in {counted(label.pictures, 'picture')}."
         refusal = self._refused_word(way) or self._refused_count(self.folds.get(way.target, way.target))
         return f"{', '.join(steps)}: {refusal}, so it is no label."
 
@@ -96,7 +97,7 @@ class Labelling:
             told = f"; the nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else ""
             return f"nobody said it{told}"
         options, pictures = self.space.options, self.pictures[target]
-        on = f"{target!r} is on {'1 picture' if pictures == 1 else f'{pictures:,} pictures'}"
+        on = f"{target!r} is on {counted(pictures, 'picture')}"
         return {
             "not allowed": f"{target!r} is not on the allow list",
             "too few owners": f"{target!r} was said by fewer people than --min-owners {options.min_owners}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,9 +56,8 @@ def build_label_space(
         UsageError: Aliases run in a cycle, options need what is not there, or ``base`` was made
             with another lexicon or rule.
     """
-    options = _resolved(options or LabelOptions(), aliases or {}, deny, allow)
     within, held = target.synsets if target else None, base.labels if base else ()
-    options = settled(options, lexicon, within, held)
+    options = settled(_resolved(options or LabelOptions(), aliases or {}, deny, allow, held), lexicon, within)
     if options.min_owners > 1 and not table.has_owners:
         raise UsageError(f"min_owners={options.min_owners} needs an owner for each tag, and this corpus names none.")
     if base:
@@ -105,14 +104,12 @@ class _Words:
 
     @classmethod
     def of(cls, keys: list[str], ways: Ways) -> _Words:
-        found = list(map(ways, keys))
-        return cls(
-            keys=keys,
-            words=[way.word for way in found],
-            targets=[way.target for way in found],
-            fates=[way.fate for way in found],
-            base=tuple(ways.base),
-        )
+        words, targets, fates = [], [], []
+        for way in map(ways, keys):  # one at a time: a way takes more memory than what is kept of it
+            words.append(way.word)
+            targets.append(way.target)
+            fates.append(way.fate)
+        return cls(keys=keys, words=words, targets=targets, fates=fates, base=tuple(ways.base))
 
     def folded(self, folds: Mapping[str, str]) -> _Words:
         pairs = zip(self.targets, self.fates, strict=True)
@@ -129,17 +126,24 @@ class _Words:
     def number_of_raw(self) -> Ids:
         """Place in the vocabulary of each raw tag; -1 for discarded ones."""
         pairs = zip(self.targets, self.fates, strict=True)
-        return np.array([self.vocabulary[target] if fate in KEPT else -1 for target, fate in pairs], np.int32)
+        numbers = (self.vocabulary[target] if fate in KEPT else -1 for target, fate in pairs)
+        return np.fromiter(numbers, np.int32, len(self.targets))
 
 
 def _resolved(
-    options: LabelOptions, aliases: Mapping[str, str], deny: Iterable[str], allow: Iterable[str]
+    options: LabelOptions,
+    aliases: Mapping[str, str],
+    deny: Iterable[str],
+    allow: Iterable[str],
+    held: tuple[Label, ...],
 ) -> LabelOptions:
+    """The options with all lists; a chain of aliases ends where the base holds a key."""
+    fixed = frozenset(key for label in held for key in (*label.members, label.key))
     denied = {canonical_key(tag) for tag in (*options.deny, *deny)} - {""}
     allowed = {canonical_key(tag) for tag in (*options.allow, *allow)} - {""}
     return replace(
         options,
-        aliases=resolve_aliases({**options.aliases, **aliases}),
+        aliases=resolve_aliases({**options.aliases, **aliases}, fixed),
         deny=tuple(sorted(denied)),
         allow=tuple(sorted(allowed)),
     )
@@ -177,7 +181,8 @@ def _select(
     allowed = {folds.get(way.target, way.target) for way in map(ways, options.allow)}
     outside = np.array([bool(allowed) and word not in allowed for word in vocabulary], np.bool_)
     held = np.array([word in ways.base for word in vocabulary], np.bool_)
-    reasons = np.where(pictures < options.min_count, "too few pictures", "")
+    reasons = np.full(len(pictures), "", object)  # references to few texts, not copies
+    reasons[pictures < options.min_count] = "too few pictures"
     reasons[_owner_counts(words, table, options) < options.min_owners] = "too few owners"
     reasons[outside] = "not allowed"
     reasons[held] = ""
@@ -201,29 +206,27 @@ def _fates(words: _Words, table: Tags, reasons: list[str], label_ids: Ids) -> Fa
     numbers = words.number_of_raw
     pairs = zip(numbers.tolist(), words.fates, strict=True)
     return Fates(
-        raw=tuple(table.raw),
-        keys=tuple(words.keys),
-        fates=tuple((reasons[number] if number >= 0 else "") or fate for number, fate in pairs),
-        targets=tuple(words.targets),
+        raw=table.raw,
+        keys=words.keys,
+        fates=[(reasons[number] if number >= 0 else "") or fate for number, fate in pairs],
+        targets=words.targets,
         label_ids=np.append(label_ids, np.int32(-1))[numbers],
         occurrences=table.occurrences(),
     )
 
 
 def _labels(fates: Fates, words: _Words, label_ids: Ids, pictures: Mapping[str, int], ways: Ways) -> tuple[Label, ...]:
-    raws_of_label: dict[int, list[int]] = defaultdict(list)
-    for raw, label in enumerate(fates.label_ids.tolist()):
-        if label >= 0:
-            raws_of_label[label].append(raw)
     labels = []
     named = {label: key for key, label in zip(words.vocabulary, label_ids.tolist(), strict=True) if label >= 0}
+    order = np.argsort(fates.label_ids, kind="stable")
+    starts = np.searchsorted(fates.label_ids[order], np.arange(len(named) + 1))
     for label, key in sorted(named.items()):
-        raws = raws_of_label[label]
+        raws = order[starts[label] : starts[label + 1]].tolist()
         said = {word for raw in raws for word in (fates.keys[raw], words.words[raw])}
         labels.append(
             Label(
                 key=key,
-                spelling=ways.base[key].spelling if key in ways.base else _spelling(fates, raws),
+                spelling=ways.base[key].spelling if key in ways.base else _spelling(fates, raws, key),
                 members=tuple(sorted({key, *said, *ways.members(key)})),
                 pictures=pictures[key],
                 synsets=ways.synsets(key),
@@ -232,8 +235,9 @@ def _labels(fates: Fates, words: _Words, label_ids: Ids, pictures: Mapping[str, 
     return tuple(labels)
 
 
-def _spelling(fates: Fates, raws: list[int]) -> str:
-    spoken = max(raws, key=lambda raw: int(fates.occurrences[raw]))  # the first of equals: sorted by raw tag
+def _spelling(fates: Fates, raws: list[int], key: str) -> str:
+    own = [raw for raw in raws if fates.keys[raw] == key]
+    spoken = max(own or raws, key=lambda raw: int(fates.occurrences[raw]))  # the first of equals: sorted by raw tag
     return fates.raw[spoken].encode("utf-8", "replace").decode()
 
 

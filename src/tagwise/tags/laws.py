@@ -149,6 +149,11 @@ def blocks(offsets: Flat) -> Iterator[tuple[slice, slice, Flat]]:
         yield slice(first, last), slice(int(starts[0]), int(starts[-1])), starts - starts[0]
 
 
+def labelled_pictures(offsets: Flat) -> int:
+    """Pictures that have a label."""
+    return sum(int(np.count_nonzero(np.diff(starts))) for *_, starts in blocks(offsets))
+
+
 def joined(ufunc: np.ufunc, values: NDArray[Any], starts: Flat, otherwise: float) -> NDArray[Any]:
     """The values of each picture of a block taken together by ``ufunc``; ``otherwise`` where it has none."""
     together = np.full(len(starts) - 1, otherwise, values.dtype)

@@ -92,6 +92,12 @@ def _wordnet(path: Path, read: Callable[[str], bytes | None]) -> Lexicon:
             synset, names_of_it, parents_of_it = _data_line(path, line, offset)
             names[synset], parents[synset] = names_of_it, parents_of_it
         offset += len(line)
+    last = max((parent for above in parents.values() for parent in above), default="")
+    if last >= f"n{len(data):08d}":
+        raise UsageError(
+            f"{path}: {_DATA} has {len(data):,} bytes and names the synset {last}, which stands behind them; the file "
+            "is cut off, so fetch it again."
+        )
     version = _VERSION.search(data)
     return Lexicon(
         version=f"WordNet {version[1].decode()}" if version else path.name,

@@ -115,11 +115,12 @@ def _tell(path: Path, what: str, pairs: list[tuple[str, str]]) -> None:
         say(f"{path}: {len(pairs):,} aliases {what} ({shown}); they merge nothing until their rows are corrected.")
 
 
-def resolve_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
+def resolve_aliases(aliases: Mapping[str, str], fixed: frozenset[str] = frozenset()) -> dict[str, str]:
     """Follows chains of aliases to their end.
 
     Args:
         aliases: Raw tags or keys; both sides are keyed here.
+        fixed: Keys that are aliases of nothing, whatever is said here; a chain ends at them.
 
     Returns:
         Each alias's key to its last canonical key, in the order of the keys.
@@ -131,6 +132,8 @@ def resolve_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
     direct: dict[str, str] = {}
     for alias, canonical in aliases.items():
         key, target = canonical_key(alias), canonical_key(canonical)
+        if key in fixed:
+            continue
         if not key or not target or direct.setdefault(key, target) != target:
             raise UsageError(f"The alias {alias!r} of {canonical!r} is empty, or has another meaning too; keep one.")
     ends: dict[str, str] = {}

@@ -8,8 +8,6 @@ and others. What it becomes is a further hash; a label that the picture had or g
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -98,12 +96,6 @@ class Noised:
         return float(np.abs(self.law_after - self.law_before).sum() / 2)
 
 
-def record_keys(keys: Sequence[str]) -> Words:
-    """64 bits of a hash of each key: what a picture is known by, wherever it stands."""
-    hashes = (hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8] for key in keys)
-    return np.frombuffer(b"".join(hashes), "<u8").astype(np.uint64)
-
-
 def with_noise(
     ids: Flat, offsets: Flat, records: Words, noise: Noise, *, labels: int, seed: int, groups: LabelGroups | None = None
 ) -> Noised:
@@ -116,7 +108,7 @@ def with_noise(
     Args:
         ids: Label ids of all pictures, one after the other, ascending inside a picture.
         offsets: Where each picture begins in ``ids``; one more than pictures.
-        records: 64 bits that name each picture, as ``record_keys`` gives them.
+        records: 64 bits that name each picture, wherever it stands: the ``text_numbers`` of the pictures' keys.
         noise: What is done to how many.
         labels: Size of the label space.
         seed: The run's one seed.

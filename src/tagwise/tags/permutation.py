@@ -46,14 +46,13 @@ def permuted(values: Words, lengths: Words, keys: Words) -> Words:
     bits = _bits(lengths)
     low = bits >> np.uint64(1)
     high = bits - low
-    moved = _feistel(values, low, high, keys)
-    outside = np.flatnonzero(moved >= lengths)
+    moved = values = _moved(values, low, high, keys)
+    places = outside = np.flatnonzero(values >= lengths)
     while len(outside):
-        low_there, high_there, keys_there, lengths_there = (
-            _taken(array, outside) for array in (low, high, keys, lengths)
-        )
-        moved[outside] = walked = _feistel(moved[outside], low_there, high_there, keys_there)
-        outside = outside[walked >= lengths_there]
+        low, high, keys, lengths = (_taken(array, outside) for array in (low, high, keys, lengths))
+        moved[places] = values = _moved(values[outside], low, high, keys)
+        outside = np.flatnonzero(values >= lengths)
+        places = places[outside]
     return moved
 
 
@@ -75,11 +74,7 @@ class Permutation:
     def __call__(self, positions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """What stands at the given positions of the order, each in ``0..length-1``."""
         assert not len(positions) or 0 <= int(positions.min()) <= int(positions.max()) < self.length
-        found = np.empty(len(positions), np.int64)
-        for first in range(0, len(positions), BLOCK_POSITIONS):
-            block = slice(first, first + BLOCK_POSITIONS)
-            found[block] = permuted(positions[block].astype(np.uint64), self._lengths, self._keys)
-        return found
+        return permuted(positions.astype(np.uint64), self._lengths, self._keys).view(np.int64)
 
 
 def _bits(lengths: Words) -> Words:
@@ -89,6 +84,15 @@ def _bits(lengths: Words) -> Words:
     halves = np.where(upper > 0, upper, last & np.uint64(2**32 - 1))
     bits = np.frexp(halves.astype(np.float64))[1].astype(np.uint64)
     return np.where(upper > 0, bits + np.uint64(32), bits).astype(np.uint64)
+
+
+def _moved(values: Words, low: Words, high: Words, keys: Words) -> Words:
+    """One step of the walk, block by block: the few values that walk far would be too few for blocks of their own."""
+    moved = np.empty_like(values)
+    for first in range(0, len(values), BLOCK_POSITIONS):
+        block = slice(first, first + BLOCK_POSITIONS)
+        moved[block] = _feistel(values[block], *(_taken(array, block) for array in (low, high, keys)))
+    return moved
 
 
 def _feistel(values: Words, low: Words, high: Words, keys: Words) -> Words:
@@ -103,5 +107,5 @@ def _feistel(values: Words, low: Words, high: Words, keys: Words) -> Words:
     return (left << low) | right
 
 
-def _taken(array: Words, where: NDArray[np.intp]) -> Words:
+def _taken(array: Words, where: NDArray[np.intp] | slice) -> Words:
     return array if len(array) == 1 else array[where]

@@ -18,7 +18,7 @@ from tagwise.base.errors import UsageError
 from tagwise.base.files import write_text
 from tagwise.tags.key import canonical_key, is_number
 from tagwise.tags.signatures import Rule
-from tagwise.tags.table import Assignment, Counts, Ids, TagTable, assign
+from tagwise.tags.table import Assignment, Counts, Ids, Tags
 
 SPOKEN = ("label", "alias")
 """Fates by its characters of a tag that may be a label."""
@@ -35,7 +35,7 @@ class Label:
     key: str
     """Canonical key."""
     spelling: str
-    """The raw tag that says it most often, for people to read."""
+    """The raw tag that says its key most often, for people to read; if none does, the one that says the label."""
     members: tuple[str, ...]
     """Every key that became this label: its own, folded plurals, aliases, synonyms."""
     pictures: int
@@ -192,10 +192,9 @@ class LabelSpace:
         held = label is not None and self.base is not None and label < self.base.labels
         return label if held and fate != "denied" else None
 
-    def encode_table(self, table: TagTable) -> Assignment:
+    def encode_table(self, table: Tags) -> Assignment:
         """The label ids of every picture of any corpus."""
-        label_of_raw = self.encode_all(table.raw)
-        return assign(table.rows, label_of_raw[table.raw_ids], table.pictures)
+        return table.assign(self.encode_all(table.raw))
 
     def encode_all(self, tags: Sequence[str]) -> Ids:
         """The label id of each raw tag, -1 for those that are no label here."""
@@ -220,7 +219,7 @@ class LabelSpace:
         """
         try:
             plain = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"The label space in {where} is no JSON: {error}.") from error
         told = plain.pop("digest", None) if isinstance(plain, dict) else None
         space = settings.from_plain(LabelSpace, plain, where)
@@ -257,8 +256,8 @@ def _refuse_edited(space: LabelSpace, told: object, where: str) -> None:
         wrong = f"the label {unordered[0][1]!r} stands below rarer ones"
     elif sum(space.fates.values()) != space.tags or first > len(space):
         wrong = "its counts contradict each other"
-    elif told not in (None, space.digest):  # old files have none
-        wrong = f"its digest is {space.digest} and not {told}"
+    elif told != space.digest:
+        wrong = "its digest is missing" if told is None else f"its digest is {space.digest} and not {told}"
     else:
         return
     raise Edited(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tagwise.base.errors import UsageError, unknown
-from tagwise.tags.laws import Counts, Flat, Numbers, blocks, parse_law, rarest_counts
+from tagwise.tags.laws import Counts, Flat, Numbers, labelled_pictures, parse_law, rarest_counts
 
 DEFAULT_EPOCH_LENGTH = 1.5
 """Draws in an epoch per labelled picture, where no threshold is given."""
@@ -34,18 +34,13 @@ def choose_threshold(ids: Flat, offsets: Flat, counts: Counts, law: str, asked: 
     Raises:
         UsageError: No such law or threshold, one that the law has no use for, or one that would change nothing.
     """
-    scheme = parse_law(law).scheme
-    kind, value = parse_threshold(asked)
+    scheme, (kind, value) = parse_law(law).scheme, threshold_of_law(law, asked)
     if scheme == "natural":
-        if asked is not None:
-            raise UsageError(f"The natural law changes nothing, so it has no threshold; {asked} was given.")
         return None
     if not counts.any():
         return 1.0  # what follows refuses a corpus without labels in its own words
     if scheme == "raked":
-        return _raked_length(offsets, law, kind, value)
-    if scheme == "cap" and kind == "length":
-        raise UsageError(f"The law cap needs a threshold in pictures, such as {_at_least_one(counts)}, or tail=0.3.")
+        return _raked_length(offsets, kind, value)
     if kind == "length":
         rarest = rarest_counts(ids, offsets, counts)
         threshold = threshold_for_length(counts, rarest, law, value * int(rarest.sum()))
@@ -59,12 +54,23 @@ def choose_threshold(ids: Flat, offsets: Flat, counts: Counts, law: str, asked: 
     return threshold
 
 
-def parse_threshold(asked: float | str | None) -> tuple[str, float]:
-    """What a threshold is told by, ``pictures`` for a plain number, and its value.
+def threshold_of_law(law: str, asked: float | str | None) -> tuple[str, float]:
+    """Reads a threshold for a law: what it is told by, ``pictures`` for a plain number, and its value.
 
     Raises:
-        UsageError: It is no threshold.
+        UsageError: No such law or threshold, or one that the law has no use for, whatever the corpus.
     """
+    scheme, (kind, value) = parse_law(law).scheme, _parse_threshold(asked)
+    if scheme == "natural" and asked is not None:
+        raise UsageError(f"The natural law changes nothing, so it has no threshold; {asked} was given.")
+    if scheme == "cap" and kind == "length":
+        raise UsageError("The law cap needs a threshold in pictures, such as 1000, or tail=0.3.")
+    if scheme == "raked" and kind in ("tail", "quantile"):
+        raise UsageError(f"The law {law} has no threshold but the length of its epoch; give it as length=1.5.")
+    return kind, value
+
+
+def _parse_threshold(asked: float | str | None) -> tuple[str, float]:
     if asked is None:
         return "length", DEFAULT_EPOCH_LENGTH
     kind, equals, number = asked.partition("=") if isinstance(asked, str) else ("pictures", "=", str(asked))
@@ -134,11 +140,9 @@ def count_of_tail(counts: Counts, tail_fraction: float) -> int:
     return int(ascending[np.argmin(np.abs(shares - tail_fraction))])
 
 
-def _raked_length(offsets: Flat, law: str, kind: str, value: float) -> float:
+def _raked_length(offsets: Flat, kind: str, value: float) -> float:
     """Draws in an epoch."""
-    if kind in ("tail", "quantile"):
-        raise UsageError(f"The law {law} has no threshold but the length of its epoch; give it as length=1.5.")
-    pictures = sum(int(np.count_nonzero(np.diff(starts))) for _, _, starts in blocks(offsets))
+    pictures = labelled_pictures(offsets)
     length = value * pictures if kind == "length" else value
     _refuse_short(length, pictures)
     return length
@@ -165,7 +169,3 @@ def _refuse_idle(counts: Counts, law: str, threshold: float, *, capped: bool) ->
             f"With the threshold {threshold:g} the law {law} repeats no picture: no label has fewer than "
             f"{seen.min():,}; give more, or the law natural."
         )
-
-
-def _at_least_one(counts: Counts) -> str:
-    return f"{max(1, int(counts.max()) // 10):,}"

@@ -132,6 +132,8 @@ class Ways:
                 return Way(key, word, known, known, singular)
             fate = "plural"
         synsets = lexicon.synsets.get(known, ())
+        if not synsets and self.options.unknown == "drop":  # what the user calls the singular
+            return Way(key, word, known, known, "unknown")
         if self._vague(synsets):
             return Way(key, word, known, known, "too many senses")
         if known not in self.meanings.word_of:
@@ -146,10 +148,8 @@ class Ways:
         return way._replace(target=before, fate=way.fate if before == way.target else "as before")
 
 
-def settled(
-    options: LabelOptions, lexicon: Lexicon | None, target: Collection[Synset] | None, base: tuple[Label, ...]
-) -> LabelOptions:
-    """The options with every default that a lexicon or a target decides, and without aliases of what ``base`` holds.
+def settled(options: LabelOptions, lexicon: Lexicon | None, target: Collection[Synset] | None) -> LabelOptions:
+    """The options with every default that a lexicon or a target decides.
 
     Raises:
         UsageError: They ask for what only a lexicon or a target can tell, or exclude each other.
@@ -164,10 +164,4 @@ def settled(
         raise UsageError("The rule target compares words within a target; give --for, or the rule signature.")
     rule = options.rule or ("signature" if target is None else "target")
     length = 1 if lexicon is None else 3 if target is None else 2
-    held = {key for label in base for key in (*label.members, label.key)}
-    return replace(
-        options,
-        rule=None if lexicon is None else rule,
-        min_length=options.min_length or length,
-        aliases={alias: word for alias, word in options.aliases.items() if alias not in held},
-    )
+    return replace(options, rule=None if lexicon is None else rule, min_length=options.min_length or length)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from tagwise.base.progress import counted
 from tagwise.pages.marks import percent
 from tagwise.pages.page import Block, Finding, Report
 from tagwise.pages.tables import cut
@@ -96,7 +97,7 @@ def _findings(facts: PageFacts) -> list[Finding]:
     beside = "" if law == "natural" else f"As the tags are: {natural:,.1f}. Intended by the law: {intended:,.1f}."
     found = [
         Finding(
-            statement=f"labels were made of {space.tags:,} tags.",
+            statement=f"{'label was' if len(space) == 1 else 'labels were'} made of {counted(space.tags, 'tag')}.",
             value=f"{len(space):,}",
             spread=f"{facts.labelled_pictures:,} of {space.pictures:,} pictures have one.",
         ),
@@ -113,9 +114,10 @@ def _findings(facts: PageFacts) -> list[Finding]:
     ]
     if space.lexicon:
         several = sum(label.ambiguous for label in space.labels)
+        have = "label has" if several == 1 else "labels have"
         found.append(
             Finding(
-                statement=f"labels have several meanings in {cut(space.lexicon.version, 40)}.",
+                statement=f"{have} several meanings in {cut(space.lexicon.version, 40)}.",
                 value=f"{several:,}",
                 spread=f"{percent(several / len(space))} of the labels.",
             )

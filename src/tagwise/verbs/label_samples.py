@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import TagwiseError, UsageError
+from tagwise.base.progress import counted
 
 if TYPE_CHECKING:
     from tagwise.corpus.table import Corpus
@@ -18,6 +19,8 @@ LABELS_OF_A_BAND = 3
 PICTURES_OF_A_LABEL = 6
 """One row of the page, two on a telephone."""
 
+_BLOCK_LABELS = 2**20
+"""Of all pictures, looked at together."""
 _THUMBNAIL = 128
 """Longest side, pixels."""
 
@@ -41,19 +44,30 @@ def sampled_labels(space: LabelSpace) -> list[tuple[str, int]]:
 
 
 def sampled_rows(assignment: Assignment, space: LabelSpace, labels: Sequence[int]) -> dict[int, list[int]]:
-    """Up to six pictures of each label, drawn with equal chance; the same ones each time."""
+    """Up to six pictures of each label, drawn with equal chance; the same ones each time.
+
+    Numbers are drawn first, then one walk finds their pictures, so that a memory map is read block by block.
+    """
     import numpy as np
 
     from tagwise.base.rng import stream
 
-    entries = np.flatnonzero(np.isin(assignment.ids, labels))
-    ids, rows = assignment.ids[entries], np.searchsorted(assignment.offsets, entries, side="right") - 1
-    drawn = {}
+    entries: dict[int, list[int]] = {label: [] for label in labels}
+    awaited = {}
     for label in labels:
-        held = rows[ids == label]
-        chosen = stream(0, "label samples", space.labels[label].key)
-        drawn[label] = np.sort(chosen.choice(held, min(PICTURES_OF_A_LABEL, len(held)), replace=False)).tolist()
-    return drawn
+        chosen, pictures = stream(0, "label samples", space.labels[label].key), space.labels[label].pictures
+        awaited[label] = np.sort(chosen.choice(pictures, min(PICTURES_OF_A_LABEL, pictures), replace=False))
+    for first in range(0, len(assignment.ids), _BLOCK_LABELS):
+        block = assignment.ids[first : first + _BLOCK_LABELS]
+        for label in labels:
+            held = np.flatnonzero(block == label)
+            here, awaited[label] = np.split(awaited[label], [np.searchsorted(awaited[label], len(held))])
+            awaited[label] -= len(held)
+            entries[label] += (first + held[here]).tolist()
+    return {
+        label: (np.searchsorted(assignment.offsets, found, side="right") - 1).tolist()
+        for label, found in entries.items()
+    }
 
 
 def sample_blocks(corpus: Corpus, space: LabelSpace, assignment: Assignment) -> list[Block]:
@@ -94,5 +108,7 @@ def _gallery(
         alt = ", ".join(space.labels[other].spelling for other in ids.tolist())
         shown.append(Picture(uri=pictures.thumbnail(pixels_HWC, _THUMBNAIL), alt=cut(alt, 200)))
     found = space.labels[label]
-    on = "1 picture" if found.pictures == 1 else f"{found.pictures:,} pictures"
-    return Gallery(pictures=shown, caption=f"{band.capitalize()}: {cut(found.spelling, 60)}, on {on}")
+    return Gallery(
+        pictures=shown,
+        caption=f"{band.capitalize()}: {cut(found.spelling, 60)}, on {counted(found.pictures, 'picture')}",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from tagwise.base.progress import printable
+from tagwise.base.progress import counted, printable
 
 if TYPE_CHECKING:
     from tagwise.pages.page import Table
@@ -55,9 +55,10 @@ def ambiguity_lines(labels: int, examples: Collection[Ambiguity]) -> list[str]:
     """How many labels have several meanings, and some of them."""
     if not labels:
         return []
-    lines = ["", f"{labels:,} labels have several meanings and stay one label each, such as"]
+    have, stay = ("has", "stays") if labels == 1 else ("have", "stay")
+    lines = ["", f"{counted(labels, 'label')} {have} several meanings and {stay} one label each, such as"]
     return lines + [
-        f"  {printable(key, 30)}, {pictures:,} pictures: {printable(', '.join(meanings), 110)}"
+        f"  {printable(key, 30)}, {counted(pictures, 'picture')}: {printable(', '.join(meanings), 110)}"
         for key, pictures, meanings in examples
     ]
 
@@ -82,7 +83,10 @@ def alignment_lines(alignment: Alignment) -> list[str]:
     lines = ["", f"{covered_classes(alignment):,} of {alignment.classes:,} classes of the target have a label"]
     told = alignment_names(alignment).items()
     lines += [f"  {what}: {len(names):,} ({_some(names)})" for what, names in told if names]
-    return [*lines, f"  lost: {alignment.lost_words:,} words of the lexicon on {alignment.lost_tags:,} tags"]
+    return [
+        *lines,
+        f"  lost: {counted(alignment.lost_words, 'word')} of the lexicon on {counted(alignment.lost_tags, 'tag')}",
+    ]
 
 
 def comparison_table(found: SpaceComparison, most: int = _SHOWN) -> Table:
@@ -94,7 +98,7 @@ def comparison_table(found: SpaceComparison, most: int = _SHOWN) -> Table:
     rows += [("gone", key, there, None) for key, there in found.gone[:most]]
     rows += [("new", key, None, here) for key, here in found.new[:most]]
     caption = (
-        f"{len(found.shared):,} labels in both, {len(found.gone):,} gone, {len(found.new):,} new, "
+        f"{counted(len(found.shared), 'label')} in both, {len(found.gone):,} gone, {len(found.new):,} new, "
         f"{len(found.merged):,} merged of several, {len(found.split):,} split; {found.moved_ids:,} have another id."
     )
     columns = ("label", "key", "pictures there", "pictures here")

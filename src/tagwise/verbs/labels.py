@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
-from tagwise.base.progress import printable
-from tagwise.verbs.label_files import read_target_classes, write_space
+from tagwise.base.progress import counted, printable, say
+from tagwise.verbs.label_files import read_target_classes, refuse_out, write_space
 from tagwise.verbs.label_tables import (
     alignment_lines,
     ambiguities,
@@ -31,6 +31,20 @@ if TYPE_CHECKING:
     from tagwise.tags.law_report import LawReport
     from tagwise.tags.lexicon import Lexicon
     from tagwise.tags.space import LabelSpace
+
+_REMEDIES = {
+    "empty": "gather tags with letters or numbers",
+    "denied": "shorten the --deny list",
+    "number": "leave --drop-numbers away",
+    "too short": "lower --min-length",
+    "unknown": "give a --lexicon that knows them or, without --for, --unknown label",
+    "too many senses": "raise --max-senses",
+    "off target": "give --for a target that they are about",
+    "not allowed": "put some of them on the --allow list",
+    "too few owners": "lower --min-owners",
+    "too few pictures": "lower --min-count",
+}
+"""What helps when a reason leaves no label; the top always leaves some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +83,8 @@ class LabelsResult:
         if self.explained is not None:
             return self.explained
         lines = [
-            f"{self.labels:,} labels from {self.tags:,} tags; "
-            f"{self.labelled_pictures:,} of {self.pictures:,} pictures have a label",
+            f"{counted(self.labels, 'label')} from {counted(self.tags, 'tag')}; {self.labelled_pictures:,} of "
+            f"{counted(self.pictures, 'picture')} {'has' if self.labelled_pictures == 1 else 'have'} a label",
             "",
             text_table(fate_table(self.fates)),
         ]
@@ -125,7 +139,7 @@ def labels(
         min_count: Pictures that a label needs.
         top: Labels kept, the most frequent first.
         aliases: A file of lines ``alias<TAB>tag``, or a CSV table with the columns tag and aliases.
-        deny: A file of tags, one a line, that are never labels.
+        deny: A file of tags, one a line, that are never labels; words, not meanings: their synonyms stay.
         allow: A file of tags, one a line, that alone are labels, with all that is counted as them.
         min_length: Characters that a tag needs; by default 1, with a lexicon 3, for a target 2.
         min_owners: Distinct people who must have said it.
@@ -161,6 +175,7 @@ def labels(
     """
     from tagwise.corpus.table import Corpus
     from tagwise.tags.alignment import align
+    from tagwise.tags.key import canonical_key
     from tagwise.tags.labelling import build_label_space
     from tagwise.tags.lexicon_files import open_lexicon
     from tagwise.tags.merging import read_aliases
@@ -171,6 +186,8 @@ def labels(
             "The label space needs a file; give -o SPACE.json, or --explain TAG or --compare SPACE, which need none."
         )
     refuse_wrong_law(law, threshold)
+    if out is not None and explain is None:
+        refuse_out(Path(out), overwrite)
     options = LabelOptions(
         min_count=min_count,
         top=top,
@@ -188,6 +205,15 @@ def labels(
     target = align(Path(for_).name, read_target_classes(Path(for_)), words) if for_ is not None and words else None
     other = LabelSpace.load(Path(compare)) if compare else None
     base = LabelSpace.load(Path(extend)) if extend else None
+    alias_of = read_aliases(Path(aliases)) if aliases else {}
+    denied = read_lines(deny, "--deny") if deny else ()
+    if deny and not any(map(canonical_key, denied)):
+        say(f"--deny {deny} holds no tag, so nothing is denied.")
+    allowed = read_lines(allow, "--allow") if allow else ()
+    if allow and not any(map(canonical_key, allowed)):
+        raise UsageError(
+            f"--allow {allow} holds no tag that could be a label; write some, one a line, or leave it away."
+        )
     opened = Corpus.open(Path(corpus))
     with ExitStack() as stack:
         work = _work_folder(stack, spill, None if explain is not None else out)
@@ -195,9 +221,9 @@ def labels(
         labelling = build_label_space(
             tags,
             options,
-            aliases=read_aliases(Path(aliases)) if aliases else {},
-            deny=read_lines(deny, "--deny") if deny else (),
-            allow=read_lines(allow, "--allow") if allow else (),
+            aliases=alias_of,
+            deny=denied,
+            allow=allowed,
             lexicon=words,
             target=target,
             base=base,
@@ -225,16 +251,15 @@ def _work_folder(stack: ExitStack, spill: Path | str | None, out: Path | str | N
 def _result(
     labelling: Labelling, lexicon: Lexicon | None, target: Target | None, other: LabelSpace | None
 ) -> LabelsResult:
-    import numpy as np
-
     from tagwise.tags.alignment import report_alignment
     from tagwise.tags.comparison import compare_spaces
+    from tagwise.tags.laws import labelled_pictures
 
     space = labelling.space
     return LabelsResult(
         labels=len(space),
         pictures=space.pictures,
-        labelled_pictures=int(np.count_nonzero(np.diff(labelling.assignment.offsets))),
+        labelled_pictures=labelled_pictures(labelling.assignment.offsets),
         tags=space.tags,
         fates=space.fates,
         merges=merges(labelling.fates, space),
@@ -276,6 +301,10 @@ def _page(
 def _refuse_empty(space: LabelSpace) -> None:
     from tagwise.base.errors import DataRefused
 
-    if not len(space):
-        reasons = ", ".join(f"{count:,} {fate}" for fate, count in space.fates.items() if count)
-        raise DataRefused(f"No label is left of {space.tags:,} tags ({reasons}); lower --min-count.")
+    if len(space):
+        return
+    if not space.tags:
+        raise DataRefused("The corpus has no tags, so there is no label; gather pictures with tags.")
+    reasons = ", ".join(f"{count:,} {fate}" for fate, count in space.fates.items() if count)
+    remedy = _REMEDIES[max(space.fates, key=lambda fate: space.fates[fate])]
+    raise DataRefused(f"No label is left of {counted(space.tags, 'tag')} ({reasons}); {remedy}.")

@@ -37,13 +37,11 @@ def refuse_wrong_law(law: str, threshold: float | str | None) -> None:
     """Before a corpus is read for it.
 
     Raises:
-        UsageError: No such law or threshold.
+        UsageError: No such law or threshold, or one that the law has no use for.
     """
-    from tagwise.tags.laws import parse_law
-    from tagwise.tags.thresholds import parse_threshold
+    from tagwise.tags.thresholds import threshold_of_law
 
-    parse_law(law)
-    parse_threshold(threshold)
+    threshold_of_law(law, threshold)
 
 
 def report_law(
@@ -53,13 +51,15 @@ def report_law(
 
     Raises:
         UsageError: No such law or threshold, or one that does not fit the corpus.
-        DataRefused: No picture has a label.
+        DataRefused: No picture has a label, or the epoch is shorter or longer than can be drawn.
     """
+    from tagwise.tags.epoch import refuse_length
     from tagwise.tags.law_report import report_laws
     from tagwise.tags.thresholds import choose_threshold
 
     ids, offsets = assignment.ids, assignment.offsets
     report = report_laws(ids, offsets, counts, law, choose_threshold(ids, offsets, counts, law, threshold))
+    refuse_length(report.chosen.epoch_length, report.chosen.pictures)
     if report.chosen.drawn.raking is not None:
         for line in raking_lines(law, report.chosen.drawn.raking, [label.key for label in space.labels]):
             say(line)

@@ -12,6 +12,7 @@ from tagwise.base.errors import unknown
 from tagwise.base.views import View
 
 if TYPE_CHECKING:
+    from tagwise.localise.released import Released
     from tagwise.nets.weights import Weights
     from tagwise.pages.page import Table
 
@@ -66,11 +67,28 @@ class WeightsFacts(DesignFacts):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LocatingFacts:
+    """A detector or segmenter of torchvision."""
+
+    name: str
+    """What ``evaluate``, ``predict``, ``export`` and ``train --head ... --from`` take."""
+    head: str
+    design: str
+    """Of its backbone."""
+    published: str
+    """Its scores, in words."""
+    url: str
+    sha256_prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelsResult:
     """Published weights, and designs that have none, both from the cheapest on."""
 
     weights: tuple[WeightsFacts, ...]
     designs: tuple[DesignFacts, ...]
+    locating: tuple[LocatingFacts, ...] = ()
+    """What tells where things are."""
 
     def __str__(self) -> str:
         width = shutil.get_terminal_size((_PIPE_COLUMNS, 0)).columns
@@ -80,6 +98,8 @@ class ModelsResult:
             lines += [title, *_fitting(rows, _WEIGHTS_COLUMNS, width), ""] if rows else []
         if self.designs:
             lines += ["Designs without weights in this table", *_fitting(self.designs, _DESIGN_COLUMNS, width), ""]
+        if self.locating:
+            lines += ["Detectors and segmenters", *_fitting(self.locating, _LOCATING_COLUMNS, width), ""]
         lines += [f"{row.name}: {row.note}" for row in self.weights if row.note]
         return "\n".join([*lines, *_LEGEND])
 
@@ -98,11 +118,13 @@ def models(pattern: str = "*") -> ModelsResult:
     Raises:
         UsageError: Nothing has such a name; the nearest are given.
     """
+    from tagwise.localise.released import RELEASED
     from tagwise.nets.cost_table import usual_sight
     from tagwise.nets.designs import ALIASES, DESIGNS, find_design
     from tagwise.nets.weights import WEIGHTS
 
     names = {row.name: (row.name, row.design, row.tag, *row.aliases) for row in WEIGHTS}
+    names |= {name: (name,) for name in RELEASED}
     published = {row.design for row in WEIGHTS}
     for design in DESIGNS.keys() - published:
         names[design] = (design, *(alias for alias, name in ALIASES.items() if name == design))
@@ -117,6 +139,7 @@ def models(pattern: str = "*") -> ModelsResult:
     return ModelsResult(
         weights=tuple(sorted(weights, key=lambda row: (row.macs, -row.top1))),
         designs=tuple(sorted(designs, key=lambda row: row.macs)),
+        locating=tuple(_locating_facts(name, row) for name, row in RELEASED.items() if name in chosen),
     )
 
 
@@ -143,6 +166,19 @@ def _chosen(pattern: str, names: dict[str, tuple[str, ...]]) -> set[str]:
     if any(sign in wanted for sign in "*?["):
         return {name for name, spellings in names.items() if any(fnmatchcase(word, wanted) for word in spellings)}
     return {name for name, spellings in names.items() if any(wanted in word for word in spellings)}
+
+
+def _locating_facts(name: str, row: Released) -> LocatingFacts:
+    head = row.detector or row.segmenter
+    assert head is not None
+    return LocatingFacts(
+        name=name,
+        head=head.kind,
+        design=row.design,
+        published=row.published,
+        url=row.url,
+        sha256_prefix=row.sha256_prefix,
+    )
 
 
 def _weights_facts(row: Weights) -> WeightsFacts:
@@ -205,7 +241,14 @@ _DESIGN_COLUMNS: tuple[_Column, ...] = (
 )
 
 
-def _fitting(rows: Iterable[DesignFacts], columns: tuple[_Column, ...], width: int) -> list[str]:
+_LOCATING_COLUMNS: tuple[_Column, ...] = (
+    ("name", lambda row: row.name),
+    ("head", lambda row: row.head),
+    ("published", lambda row: row.published.partition(": ")[2]),
+)
+
+
+def _fitting(rows: Iterable[DesignFacts | LocatingFacts], columns: tuple[_Column, ...], width: int) -> list[str]:
     """The table with as many columns as fit uncut, and what is missing."""
     from tagwise.pages.tables import text_table
 
@@ -218,7 +261,7 @@ def _fitting(rows: Iterable[DesignFacts], columns: tuple[_Column, ...], width: i
     return [text, *([f"No room for {left_out}; a wider terminal or --json shows it."] if left_out else [])]
 
 
-def _table(rows: Iterable[DesignFacts], columns: tuple[_Column, ...]) -> Table:
+def _table(rows: Iterable[DesignFacts | LocatingFacts], columns: tuple[_Column, ...]) -> Table:
     from tagwise.pages.page import Table
 
     names = tuple(name for name, _ in columns)

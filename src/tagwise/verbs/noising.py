@@ -51,11 +51,12 @@ def add_noise(text: str, seed: int, corpus: Corpus, space: LabelSpace, clean: As
         UsageError: The noise is none.
         DataRefused: It needs synsets that the space has not, or leaves no label.
     """
-    from tagwise.tags.noise import GROUPED, Noise, record_keys, with_noise
+    from tagwise.tags.noise import GROUPED, Noise, with_noise
+    from tagwise.tags.table import text_numbers
 
     noise = Noise.parse(text)
     groups = _groups(space, noise) if noise.kind in GROUPED else None
-    records = record_keys(corpus.columns("key")["key"])
+    records = text_numbers(corpus.column("key"))
     noised = with_noise(clean.ids, clean.offsets, records, noise, labels=len(space), seed=seed, groups=groups)
     return noised.assignment, _facts(text, noise, noised)
 

@@ -232,7 +232,7 @@ def _train(
         run.write(EXPOSURES_FILE, {"labels": labels, "expected": expected_V.tolist(), "seen": seen_V.tolist()})
         _finish(run)
         model = Model(net=net, facts=of_model, name=run.folder.name, digest="")
-        run.write(EXAMPLES_FILE, _examples(model, plan.seed, tagged.corpus, space, device))
+        run.write(EXAMPLES_FILE, _examples(model, plan.seed, tagged, device))
         save_model(run.folder / MODEL_FILE, net, of_model)
     together.wait()
 
@@ -337,25 +337,25 @@ def _model_facts(plan: Plan, space: LabelSpace, start: Model | None) -> ModelFac
     )
 
 
-def _examples(model: Model, seed: int, corpus: Any, space: LabelSpace, device: Any) -> list[dict[str, Any]]:
+def _examples(model: Model, seed: int, tagged: Tagged, device: Any) -> list[dict[str, Any]]:
     """Some tagged pictures: what people wrote, which labels that gave, and what the model says."""
     from tagwise.base import rng
     from tagwise.base.settings import to_plain
     from tagwise.transfer.tagger import Tagger
 
-    places, table = corpus.picture_places(), corpus.tag_table()
-    assignment = space.encode_table(table)  # as people wrote it, without noise
-    labelled = assignment.offsets[1:] > assignment.offsets[:-1]
-    rows = rng.stream(seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES]
+    ids, offsets = tagged.written.ids, tagged.written.offsets
+    labelled = offsets[1:] > offsets[:-1]
+    rows = rng.stream(seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES].tolist()
+    places, written = tagged.corpus.picture_places(rows), tagged.corpus.raw_tags(rows)
     tagger = Tagger(model, top=4, device=str(device))
     return [
         {
-            "picture": to_plain(places[row]),
-            "written": [table.raw[tag] for tag in table.raw_ids[table.rows == row]],
-            "labels": [space.labels[label].key for label in assignment.ids[slice(*assignment.offsets[row : row + 2])]],
+            "picture": to_plain(place),
+            "written": written[row],
+            "labels": [tagged.space.labels[label].key for label in ids[slice(*offsets[row : row + 2])]],
             "said": answer.outputs,
         }
-        for row, answer in zip(rows.tolist(), tagger.answers([places[row] for row in rows]), strict=True)
+        for row, place, answer in zip(rows, places, tagger.answers(places), strict=True)
     ]
 
 

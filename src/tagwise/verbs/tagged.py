@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tagwise.base.progress import say
@@ -27,6 +28,8 @@ class Tagged:
     space: LabelSpace
     assignment: Assignment
     """With the noise, if any."""
+    written: Assignment
+    """Without."""
     noise: NoiseFacts | None
     report: LawReport
     weights: NDArray[np.float32] | None
@@ -59,15 +62,17 @@ class Tagged:
 
         refuse_wrong_law(law, threshold)
         opened, space = Corpus.open(corpus), LabelSpace.load(labels)
-        assignment = space.encode_table(opened.tag_table())
-        counts, noised = _counted(assignment, space, corpus, labels), None
+        with TemporaryDirectory() as folder, opened.tags(Path(folder) / "tags") as tags:
+            written = space.encode_table(tags)  # of an engine memory maps, which outlive their files
+        counts, assignment, noised = _counted(written, space, corpus, labels), written, None
         if noise is not None:
-            assignment, noised = add_noise(noise, seed, opened, space, assignment)
+            assignment, noised = add_noise(noise, seed, opened, space, written)
             counts = np.bincount(assignment.ids, minlength=len(space)).astype(np.int64)
         return cls(
             corpus=opened,
             space=space,
             assignment=assignment,
+            written=written,
             noise=noised,
             report=report_law(assignment, counts, space, law, threshold),
             weights=None if tag_weights is None else read_tag_weights(tag_weights, space),
