@@ -10,9 +10,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from tagwise import cli
-from tagwise.localise.opening import FORMS
+from tagwise.localise.readers.guess import FORMS
 from tagwise.training.heads import DETECTORS, SEGMENTERS
 from tagwise.training.recipes import LOCATING
 from tests.conftest import REPOSITORY
@@ -60,6 +64,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.move(picture, target / "images")
     (folder / "runs" / "tags").mkdir(parents=True)
     write_start(folder / "runs" / "tags" / "model.safetensors", seed=0, design=SMALL)
+    write_others(folder)
     with patch.context():
         patch.chdir(folder)
         for words in map(made_small, commands()):
@@ -67,6 +72,15 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     signal.signal(signal.SIGTERM, before)
     patch.undo()
     return folder
+
+
+def write_others(folder: Path) -> None:
+    """A detector of torchvision, the names of its classes, and a picture."""
+    torch.manual_seed(0)
+    backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+    torch.save(FasterRCNN(backbone, num_classes=3).state_dict(), folder / "detector.pth")
+    (folder / "names.txt").write_text("square\ndisc\n")
+    Image.new("RGB", (60, 40)).save(folder / "street.jpg")
 
 
 def test_every_command_of_the_page_leaves_what_it_promises(walked: Path) -> None:

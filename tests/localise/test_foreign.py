@@ -54,6 +54,7 @@ def _theirs(name: str) -> Any:
 
 def _ours(name: str) -> Any:
     row = RELEASED[name]
+    assert row.detector is not None
     few: dict[str, Any] = {"candidates": (20, 20), "proposals": (20, 20), "detections": 3, "score_threshold": 0.0}
     detector, sizing = dataclasses.replace(row.detector, **few), dataclasses.replace(SIZING, antialiased=False)
     return build_detector(RESNET50, detector, row.num_classes, VIEW, sizing, num_keypoints=row.num_keypoints).eval()

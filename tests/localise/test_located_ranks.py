@@ -16,6 +16,7 @@ from tagwise.base.errors import Interrupted
 from tagwise.localise import learning
 from tagwise.localise.feeding import LocatedBatch
 from tagwise.localise.mapping import maps_of
+from tagwise.localise.models import new_located
 from tagwise.localise.opening import open_annotations
 from tagwise.localise.target import LocatedTarget
 from tagwise.pixels.batches import Request
@@ -52,7 +53,7 @@ def trained(folder: Path, target: Path, plan: Plan, ranks: Ranks, stop_at: int |
     """A training, or what is left of it, and the net that each process ends with."""
     run = claim_run(folder, plan, ranks)
     nets: list[Any] = []
-    steps, plain, new = iter(range(STEPS)), Learner.step, learning.new_located
+    steps, plain, new = iter(range(STEPS)), Learner.step, new_located
 
     def step(learner: Learner, *arguments: Any, **named: Any) -> Any:
         if next(steps) == stop_at and ranks.rank == 1:

@@ -165,7 +165,7 @@ def test_how_a_segmenter_looks_is_told(target: Path, segmenter: Path, here: Here
     ("flags", "said"),
     [
         (("--mirror",), "--mirror is for models that tell the class of each pixel; boxes tells boxes."),
-        (("--design", "resnet18"), "--design does nothing here"),
+        (("--design", "resnet18"), "has a design and classes of its own; leave --design and --classes away"),
         (("--batch", "8"), "--batch does nothing here"),
         (("-o", "found.csv"), "found.csv is no name of COCO results; end it in .json."),
     ],

@@ -1,4 +1,4 @@
-"""What is known of a detector or segmenter of others beside its tensors: what its outputs mean, how it sees pictures."""
+"""What is known of a detector or segmenter of others beside its tensors: its classes, and how it sees pictures."""
 
 from __future__ import annotations
 

@@ -56,9 +56,7 @@ class LocatedModel:
         )
 
 
-def load_located(
-    thing: str | Path, *, design: str | None = None, classes: Sequence[str] | None = None
-) -> LocatedModel:
+def load_located(thing: str | Path, *, design: str | None = None, classes: Sequence[str] | None = None) -> LocatedModel:
     """A detector or segmenter of ours, one that torchvision has released, or one in a file of others.
 
     Tensors of others are taken over completely or not at all.

@@ -17,7 +17,11 @@ from tagwise.nets.layouts import guess_design
 from tagwise.training.heads import Detector, DetectorKind, HeadNorm, Segmenter
 
 State = Mapping[str, Tensor]
-_BACKBONES = {"torchvision": "backbone.body.", "torchvision's segmenters": "backbone.", "detectron2": "backbone.bottom_up."}
+_BACKBONES = {
+    "torchvision": "backbone.body.",
+    "torchvision's segmenters": "backbone.",
+    "detectron2": "backbone.bottom_up.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

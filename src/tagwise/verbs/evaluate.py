@@ -160,8 +160,8 @@ def evaluate(
         TagwiseError: The weights cannot be had, are damaged or do not fit.
     """
     from tagwise.base.devices import choose_device
-    from tagwise.training.loading import load
     from tagwise.localise.released import tells_where
+    from tagwise.training.loading import load
     from tagwise.transfer.evaluation import forms, judge_classifier, match_classes
     from tagwise.transfer.opening import open_labelled
 
