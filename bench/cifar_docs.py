@@ -32,9 +32,9 @@ STUDIES = {
     ),
     "depth": (
         "Plain against residual nets of rising depth",
-        "The recipe's length is cut. He et al. saw the training error of plain nets rise with depth "
-        "and that of residual nets fall, after 64,000 steps; the loss of the last stretch of training tells it here without the test "
-        "pictures' noise, after so few that all deeper nets are behind.",
+        "The recipe's length is cut. He et al. saw the training error of plain nets rise with depth and that of "
+        "residual nets fall, after 64,000 steps. The loss of the last stretch of training tells it here without the "
+        "test pictures' noise, after so few steps that all deeper nets are behind.",
     ),
 }
 """Heading and description of each study, in their order on the page."""

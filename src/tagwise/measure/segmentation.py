@@ -58,7 +58,8 @@ class SegmentationScores:
         """The numbers in a line, with the convention and the ignored label, without which they mean little."""
         pooled = "pixels of all pictures pooled" if self.pictures is None else f"mean over {self.pictures} pictures"
         return (
-            f"mIoU {_said(self.mean_iou)} ({CONVENTION_WORDS[self.convention]}; {pooled}; label {self.ignored} ignored), "
+            f"mIoU {_said(self.mean_iou)} ({CONVENTION_WORDS[self.convention]}; {pooled}; label {self.ignored} "
+            "ignored), "
             f"pixel accuracy {_said(self.pixel_accuracy)}, class accuracy {_said(self.class_accuracy)}, "
             f"frequency-weighted IoU {_said(self.frequency_weighted_iou)}"
         )

@@ -29,7 +29,7 @@ _MB = 10**6
 _WAS_CUT = "the connection was cut"
 
 
-class _Cut(Exception):  # noqa: N818 - it says what happened, and never leaves this file
+class _Cut(Exception):
     """A connection ended early; another one may bring the rest."""
 
 

@@ -68,7 +68,7 @@ def read_torch7(path: Path) -> Any:
         raise TagwiseError(f"{path} cannot be read as a binary Torch7 file: {fault}.") from fault
 
 
-class _Fault(Exception):  # noqa: N818 - it becomes a TagwiseError that names the file
+class _Fault(Exception):
     """What is wrong in the file, and where."""
 
 

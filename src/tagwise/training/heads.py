@@ -34,7 +34,7 @@ class Detector:
     anchors_rounded: bool = True
     """Their sides are whole pixels, as torchvision's are and detectron2's are not."""
     top_from_stage: bool = False
-    """A RetinaNet's two coarsest levels come from the last stage (detectron2, torchvision's v2), not from the pyramid."""
+    """A RetinaNet's two coarsest levels come from the last stage (detectron2, torchvision's v2), else the pyramid."""
     rpn_convs: int = 1
     """Convolutions of 3x3 before proposals are told."""
     anchors_sampled: int = 256

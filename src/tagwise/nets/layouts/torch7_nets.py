@@ -50,7 +50,7 @@ class _Layer:
     strides: bool = False
 
 
-class _Strange(Exception):  # noqa: N818 - it becomes a TagwiseError that names the file
+class _Strange(Exception):
     """Why a net is none of those that can be named."""
 
 
