@@ -9,7 +9,7 @@ from tagwise.pages.markdown import table_lines
 from tagwise.pages.page import Table
 from tagwise.training.plans import Plan
 from tagwise.training.recipes import LOCATING
-from tagwise.training.recipes.localisation import PUBLISHED
+from tagwise.training.recipes.published import PUBLISHED
 
 _PICTURES = 10_000
 """That recipes of epochs are told for; only ratios are shown."""
@@ -29,15 +29,27 @@ def recipe_table() -> str:
 
 
 def _rows(name: str) -> list[list[str]]:
-    told = {key.partition(" ")[2]: scores for key, scores in PUBLISHED.items() if key.partition(" ")[0] == name}
-    rows = []
-    for head, scores in (told or {"": {}}).items():
-        plan = LOCATING[name](_PICTURES, data="", **({"head": head} if head else {}))
-        settings = plan.detector or plan.segmenter
-        assert settings is not None
-        published = "; ".join(f"{design} {words}" for design, words in scores.items())
-        rows.append([name, settings.kind, _length(name, plan), _rate(plan), _sizes(plan), published])
-    return rows
+    told = {
+        key.partition(" ")[2]: (data, scores)
+        for data, recipes in PUBLISHED.items()
+        for key, scores in recipes.items()
+        if key.partition(" ")[0] == name
+    }
+    return [_row(name, head, data, scores) for head, (data, scores) in (told or {"": ("", {})}).items()]
+
+
+def _row(name: str, head: str, data: str, scores: dict[str, str]) -> list[str]:
+    plans = [_plan(name, head, design) for design in scores] or [_plan(name, head)]
+    settings = plans[0].detector or plans[0].segmenter
+    assert settings is not None
+    lengths = dict.fromkeys(_length(name, plan) for plan in plans)
+    published = f"{'; '.join(f'{design} {words}' for design, words in scores.items())} on {data}" if scores else ""
+    return [name, settings.kind, " or ".join(lengths), _rate(plans[0]), _sizes(plans[0]), published]
+
+
+def _plan(name: str, head: str, design: str | None = None) -> Plan:
+    told = {"head": head, "design": design}
+    return LOCATING[name](_PICTURES, data="", **{key: value for key, value in told.items() if value})
 
 
 def _length(name: str, plan: Plan) -> str:

@@ -145,3 +145,12 @@ def test_w19_unconfirmed_figures_are_absent_from_the_product() -> None:
         if "unconfirmed" in path.read_text("utf-8").casefold()
     ]
     assert found == []
+
+
+def test_l21_the_2018_papers_coco_figures_which_nobody_could_read_are_absent_from_the_product() -> None:
+    """They are known from the press alone: no paragraph or block of code has one of them beside an AP."""
+    texts = [*(REPOSITORY / "src").rglob("*.py"), *(REPOSITORY / "src").rglob("*.json"), *MARKDOWN]
+    blocks = [(path.name, block) for path in texts for block in re.split(r"\n\s*\n", path.read_text("utf-8"))]
+    assert any(re.search(r"\bAP 39\.25\b", block) for _, block in blocks), "figures of others are found so"
+    figures = r"(?<![\d.])(45\.2|43\.7)(?!\d)"
+    assert [name for name, block in blocks if re.search(figures, block) and re.search(r"\bAP\b", block)] == []

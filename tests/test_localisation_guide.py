@@ -45,7 +45,7 @@ def commands() -> list[list[str]]:
 def made_small(words: list[str]) -> list[str]:
     """The page's command with the smallest net and two steps."""
     if words[0] not in ("train", "compare"):
-        return words
+        return ["64" if word == "480" else word for word in words]
     small = list(SHORT) if "--recipe" not in words else []
     if words[words.index("--head") + 1] in DETECTORS and small:
         small += NARROW

@@ -8,7 +8,8 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 
 from tagwise.localise.box_losses import box_loss
-from tagwise.training.heads import BoxLoss
+from tagwise.training.heads import BoxLoss, DetectorKind
+from tests.localise.small_detectors import build, small, step
 
 CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 ANCHORS = torch.tensor([[10.0, 20.0, 50.0, 80.0], [0.0, 0.0, 30.0, 30.0]])
@@ -49,3 +50,22 @@ def test_no_box_costs_nothing() -> None:
         loss = box_loss(kind, nothing, nothing.detach(), nothing.detach(), CODER)
         assert loss.item() == 0
         assert loss.requires_grad
+
+
+def test_smooth_l1_is_a_parabola_up_to_beta_and_a_line_from_there() -> None:
+    """Girshick 2015, with detectron2's beta: d^2 / (2 beta), then d - beta / 2."""
+    still = CODER.encode_single(ANCHORS, ANCHORS)
+    for off, costs in ((0.25, 0.25**2 / 2 / 0.5), (2.0, 2.0 - 0.25)):
+        moved = still + torch.tensor([[off, 0.0, 0.0, 0.0], [0.0] * 4])
+        assert box_loss("smooth_l1", moved, ANCHORS, ANCHORS, CODER, beta=0.5).item() == pytest.approx(costs)
+
+
+@pytest.mark.parametrize("kind", ["faster", "retina"])
+def test_a_detectors_beta_is_that_of_its_loss(kind: DetectorKind) -> None:
+    """Of beta 0 smooth L1 is L1."""
+    losses = []
+    for settings in ({"box_loss": "l1"}, {"box_beta": 0.0}, {"box_beta": 0.5}):
+        torch.manual_seed(0)
+        told = step(build(small(kind=kind, **settings)))
+        losses.append(next(told[name] for name in ("loss_box_reg", "bbox_regression") if name in told))
+    assert losses[0] == losses[1] > losses[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from tagwise.localise.annotations import Annotations
 from tagwise.localise.knowing import proposals_recall, propose, region_features, true_box_accuracy
 from tagwise.localise.opening import open_annotations
+from tagwise.localise.pooling import RegionPooling
 from tests.localise.drawn_target import write_target
 from tests.localise.small_detectors import build, small
 from tests.references.coco import need
@@ -76,6 +78,33 @@ def test_features_are_of_the_box_and_not_of_its_place(parts: dict[str, Annotatio
     assert torch.equal(region_features(net, small(), swapped, both, CPU), features_NC[[1, 0]])
     assert not features_NC.requires_grad
     assert not features_NC.is_inference()
+
+
+def test_features_of_true_boxes_are_of_the_pixels_that_the_detector_sees(
+    parts: dict[str, Annotations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shrunk picture is smoothed with and without its boxes, and a box around all of it stays around all of it."""
+    net, picture = detector(), parts["train"].pictures[0]
+    rows = np.random.default_rng(0).integers(0, 256, (250, 401, 3)).astype(np.uint8)
+    monkeypatch.setattr("tagwise.localise.knowing.decode", lambda place: SimpleNamespace(pixels_HWC=rows))
+    seen: list[Any] = []
+    boxes: list[Any] = []
+    monkeypatch.setattr(net.backbone, "forward", spied(net.backbone.forward, seen))
+    monkeypatch.setattr(RegionPooling, "forward", spied(RegionPooling.forward, boxes))
+    whole = replace(picture, boxes_N4=np.array([[0.0, 0, 401, 250]]), crowd_N=np.zeros(1, bool))
+    region_features(net, small(), whole, np.array([0]), CPU)
+    with torch.inference_mode():
+        net([torch.from_numpy(rows).permute(2, 0, 1).float() / 255])
+    assert torch.equal(seen[0][0], seen[1][0])
+    assert boxes[0][2][0].tolist() == [[0, 0, 128, 80]]
+
+
+def spied(forward: Any, seen: list[Any]) -> Any:
+    def spy(*given: Any) -> Any:
+        seen.append(given)
+        return forward(*given)
+
+    return spy
 
 
 def test_l18_what_is_told_of_true_boxes_and_does_not_depend_on_where_boxes_are_told(

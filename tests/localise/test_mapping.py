@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,13 @@ def test_a_label_zero_that_is_ignored_shifts_the_others_exactly_once(tmp_path: P
     value_map(path / "a.png", expected)
     with pytest.raises(DataRefused, match="shifted before; leave --zero away"):
         open_maps(path, zero="ignore", classes=("wall", "sky"))
+
+
+def test_words_for_zero_and_exif_that_are_none_are_refused(tmp_path: Path) -> None:
+    words: tuple[dict[str, Any], ...] = ({"zero": "bogus"}, {"exif": "sideways"})
+    for wrong in words:
+        with pytest.raises(UsageError, match=f"--{next(iter(wrong))} is .* not '{next(iter(wrong.values()))}'"):
+            open_maps(mapped(tmp_path), **wrong)
 
 
 def test_l10_values_that_are_no_class_are_counted_and_ignored(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from PIL import Image
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.localise import rasters
 from tagwise.localise.annotations import Annotations
+from tagwise.localise.faults import Kind
 from tagwise.localise.mapping import maps_of, open_maps
 from tagwise.localise.opening import open_annotations
+from tagwise.localise.readers.guess import objects_form
 from tagwise.localise.writing import coco_truth, write_coco
 from tests.localise.small import coco, entry, kinds, opened, picture, write
 
@@ -146,6 +148,99 @@ def test_coco_keypoints_keep_their_visibility_and_know_their_mirror(tmp_path: Pa
     assert found.pictures[0].keypoints_NK3 is not None
     assert found.pictures[0].keypoints_NK3[:, :, 2].tolist() == [[2, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert kinds(found)["keypoints that do not fit"] == ["7"]
+
+
+def test_a_keypoint_head_refuses_categories_with_other_keypoints_or_none(tmp_path: Path) -> None:
+    person: dict[str, Any] = {"id": 2, "name": "person", "keypoints": ["nose", "left_eye", "right_eye"]}
+    for other, count in (({}, "none"), ({"keypoints": ["a", "b"]}, "2"), ({"keypoints": ["a", "b", "c"]}, "3")):
+        plain = coco(
+            categories=[{"id": 1, "name": "bag", **other}, person],
+            annotations=[entry(category_id=2, keypoints=[5, 6, 2] * 3)],
+        )
+        with pytest.raises(DataRefused, match=rf"keypoints of their own \(bag {count}, person 3\)"):
+            opened(tmp_path, plain, needs=frozenset({"boxes", "keypoints"}))
+        assert opened(tmp_path, plain, needs=frozenset({"boxes"})).categories[1].keypoints == tuple(person["keypoints"])
+    person["id"] = 1
+    both = coco(categories=[person, {**person, "id": 2, "name": "child"}], annotations=plain["annotations"])
+    assert len(opened(tmp_path, both, needs=frozenset({"boxes", "keypoints"})).categories) == 2
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        (["nose", "left_eye", "right_eye"], None),
+        (["tip"], None),
+        (["l", "r"], "l, r stay as they are"),
+        (["head", "tail"], "head, tail stay as they are"),
+        (["nose", "left_eye", "right_eye", "l_ear", "r_ear"], "l_ear, r_ear stay as they are"),
+        (["left_eye", "right_eye", "left_ear"], "left_ear stay as they are"),
+    ],
+)
+def test_coco_keypoints_that_the_mirror_leaves_are_told(tmp_path: Path, points: list[str], told: str | None) -> None:
+    found = opened(tmp_path, coco(categories=[{"id": 3, "name": "cat", "keypoints": points}]))
+    details = [(one.annotation, one.detail) for one in found.problems if one.kind == Kind.UNPAIRED]
+    assert [name for name, _ in details] == ["cat"] * (told is not None)
+    assert all(told is not None and detail.startswith(told) for _, detail in details)
+    assert not any(one.serious for one in found.problems)
+
+
+NUMBERS: dict[str, tuple[dict[str, Any], str | None, bool]] = {
+    "area null": ({"area": None}, None, False),
+    "area below 0": ({"area": -4}, "area that is none", True),
+    "area true": ({"area": True}, "area that is none", True),
+    "area not a number": ({"area": float("nan")}, "area that is none", True),
+    "area in text": ({"area": "120"}, "number written as text", False),
+    "category in text": ({"category_id": "3"}, "number written as text", False),
+    "box in text": ({"bbox": [4, "6", 10, 12]}, "number written as text", False),
+    "crowd in text": ({"iscrowd": "0"}, "number written as text", False),
+    "crowd false": ({"iscrowd": False}, None, False),
+    "crowd null": ({"iscrowd": None}, None, False),
+}
+
+
+@pytest.mark.parametrize(("changes", "kind", "serious"), NUMBERS.values(), ids=NUMBERS)
+def test_coco_numbers_that_are_none_are_listed_and_the_object_stays(
+    tmp_path: Path, changes: dict[str, Any], kind: str | None, serious: bool
+) -> None:
+    found = opened(tmp_path, coco(categories=[{"id": 3, "name": "cat"}], annotations=[entry(**changes)]))
+    assert kinds(found) == ({kind: ["5"]} if kind else {})
+    assert any(one.serious for one in found.problems) == serious
+    (one,) = found.pictures
+    assert (one.boxes_N4.tolist(), one.areas_N.tolist(), one.crowd_N.tolist()) == ([[4, 6, 14, 18]], [120], [False])
+
+
+@pytest.mark.parametrize("flag", [2, -1, 0.5, "yes"])
+def test_coco_a_crowd_flag_that_is_none_is_listed_and_nothing_is_learnt_of_it(tmp_path: Path, flag: Any) -> None:
+    found = opened(tmp_path, coco(annotations=[entry(iscrowd=flag), entry(id=6)]))
+    assert kinds(found)["crowd flag that is neither 0 nor 1"] == ["5"]
+    assert found.pictures[0].crowd_N.tolist() == [True, False]
+
+
+def test_coco_true_is_no_number_of_a_box_a_polygon_or_a_run(tmp_path: Path) -> None:
+    polygon, runs = [True, 2, 9, 2, 9, 9], {"size": [30, 40], "counts": [True, 1199]}
+    entries = [entry(), entry(id=6, bbox=[True, 6, 10, 12])]
+    entries += [entry(id=7, segmentation=[polygon]), entry(id=8, segmentation=runs)]
+    found = opened(tmp_path, coco(annotations=entries))
+    assert kinds(found)["number that is not finite"] == ["6"]
+    assert kinds(found)["mask that cannot be drawn"] == ["7", "8"]
+
+
+def test_coco_a_box_far_from_its_mask_is_listed_with_what_is_used(tmp_path: Path) -> None:
+    def square(x: float, y: float, side: float) -> list[list[float]]:
+        return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+    entries = [
+        entry(id=1, bbox=[4, 6, 10, 10], segmentation=square(4, 6, 10)),
+        entry(id=2, bbox=[4, 6, 10, 10], segmentation=square(24, 16, 10)),
+        entry(id=3, bbox=[4.4, 6.4, 1.2, 1.2], segmentation=square(4.4, 6.4, 1.2)),
+        entry(id=4, bbox=[-40, 6, 50, 10], segmentation=square(0, 6, 10)),
+    ]
+    found = opened(tmp_path, coco(annotations=entries))
+    assert kinds(found)["box and mask that disagree"] == ["2"]
+    (told,) = (one for one in found.problems if one.kind == Kind.APART)
+    assert told.detail == "corners 4, 6, 14, 16 and 24, 16, 34, 26; the box is used for boxes, the mask for masks"
+    assert told.serious
+    assert found.pictures[0].boxes_N4[1].tolist() == [4, 6, 14, 16]
 
 
 def test_coco_parts_share_classes_by_name_and_keep_the_ids_of_their_files(tmp_path: Path) -> None:
@@ -377,6 +472,28 @@ def test_instances_a_file_an_object(tmp_path: Path) -> None:
     found = open_annotations(tmp_path)["train"]
     assert (found.form, found.pictures[0].areas_N.tolist()) == ("instances", [28, 28])
     assert kinds(found) == {"mask that cannot be drawn": [""]}
+
+
+def test_coco_without_categories_is_told_what_it_lacks(tmp_path: Path) -> None:
+    plain = {name: value for name, value in coco().items() if name != "categories"}
+    with pytest.raises(DataRefused, match=r"train.json has the lists 'images' and 'annotations', but no 'categories'"):
+        open_annotations(write(tmp_path, plain).parent)
+
+
+def test_a_word_for_exif_that_is_none_is_refused(tmp_path: Path) -> None:
+    wrong: Any = "sideways"
+    with pytest.raises(UsageError, match="--exif is turned or raw, not 'sideways'"):
+        opened(tmp_path, coco(), exif=wrong)
+
+
+@pytest.mark.parametrize("shown", ["cat", "masks", "train"])
+def test_class_folders_are_no_annotations(tmp_path: Path, shown: str) -> None:
+    """Whatever a class is called, and with a table of pictures in COCO's form beside, as iNaturalist has it."""
+    for kind in (shown, "dog"):
+        picture(tmp_path / "train" / kind / "images" / "a.png")
+        picture(tmp_path / "train" / kind / "masks" / "a.png")
+    assert objects_form(tmp_path / "train") is None
+    assert objects_form(write(tmp_path, coco()).parent) is ("coco" if shown == "masks" else None)
 
 
 def test_a_form_that_is_not_clear_is_asked_for(tmp_path: Path) -> None:

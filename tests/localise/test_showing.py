@@ -6,6 +6,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
+from torchvision.transforms.v2 import ScaleJitter
 
 from tagwise.localise.showing import DRAWS, Showing, fitted_size, showings, whole
 from tagwise.training.heads import Sizing
@@ -38,16 +40,25 @@ def test_l15_a_range_takes_every_side_from_end_to_end() -> None:
     assert all(abs(showing.width - showing.height * 80 / 60) <= 0.5 for showing in found)
 
 
-def test_l15_large_scale_jitter_fills_up_or_crops_to_one_square() -> None:
-    """Ghiasi et al. 2021: the longer side becomes 0.1 to 2 times the square's, of which all pictures then have one."""
-    found = first_showings(Sizing(jitter=(0.1, 2.0), base=64, crop=64))
+def test_l15_lsj_has_the_ranges_of_torchvisions_scale_jitter_and_of_its_references_fixed_size_crop() -> None:
+    """Large scale jitter (Ghiasi et al. 2021): 0.1 to 2 times a square, to which all is then filled up or cropped."""
+    found = first_showings(Sizing(jitter=(0.1, 2.0), base=64, crop=64), count=2000)
+    torch.manual_seed(0)
+    jitter = ScaleJitter((64, 64), (0.1, 2.0))
+    theirs_N2 = np.array([jitter(torch.zeros(1, 60, 80)).shape[1:] for _ in range(2000)])
+    ours_N2 = np.array([(showing.height, showing.width) for showing in found])
+    assert np.abs(ours_N2.min(0) - theirs_N2.min(0)).max() <= 2
+    assert np.abs(ours_N2.max(0) - theirs_N2.max(0)).max() <= 2
+    quarters = [np.quantile(sides_N2, (0.25, 0.5, 0.75), axis=0) for sides_N2 in (ours_N2, theirs_N2)]
+    assert np.abs(quarters[0] - quarters[1]).max() <= 7
     assert {showing.size for showing in found} == {(64, 64)}
-    longer = np.array([showing.width for showing in found])
-    assert 6 <= longer.min() < 8 < 124 < longer.max() <= 128
-    assert np.mean(longer) == pytest.approx(64 * 1.05, rel=0.05)
-    for showing in found:
-        assert 0 <= showing.x <= max(showing.width - 64, 0)
-        assert 0 <= showing.y <= max(showing.height - 64, 0)
+    for place, side in (("x", 1), ("y", 0)):
+        corners_N, rooms_N = np.array([getattr(showing, place) for showing in found]), ours_N2[:, side] - 64
+        assert (corners_N[rooms_N <= 0] == 0).all(), "filled up at the right and below"
+        assert ((corners_N >= 0) & (corners_N <= rooms_N))[rooms_N > 0].all()
+        shares_N = (corners_N / np.maximum(rooms_N, 1))[rooms_N > 20]
+        assert (shares_N.min(), shares_N.max()) == (0, 1)
+        assert shares_N.mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_l15_a_crop_lies_anywhere_inside() -> None:

@@ -128,6 +128,21 @@ def test_a_wrong_class_on_an_object_that_a_better_one_finds_is_taken_away() -> N
     assert split.ap50 == pytest.approx((1 + 0.5) / 2)
 
 
+@pytest.mark.parametrize(
+    ("told_height", "first", "verdict"),
+    [(40, None, "place"), (60, told(1, 3, A, 0.95), "class"), (9, None, "class")],
+    ids=["own .4", "own .6, found before", "own .09"],
+)
+def test_what_overlaps_another_class_too_is_named_in_the_order_of_tides_code(
+    told_height: int, first: dict[str, Any] | None, verdict: str
+) -> None:
+    """The detection lies in A, and covers .6 or more of another class's object."""
+    box = [10.0, 10.0, 100.0, float(told_height)]
+    truth = a_truth((1, 3, A), (1, 7, [10.0, 10.0, 100.0, told_height / 0.6]))
+    found = [*([first] if first else []), told(1, 3, box, 0.9)]
+    assert detection_errors(truth, found, "bbox").verdicts[-1] == verdict
+
+
 def test_what_is_off_in_class_and_place_is_only_taken_away() -> None:
     split = detection_errors(*case(RIGHT_A, RIGHT_B, told(1, 7, [200, 10, 100, 40], 0.95)), "bbox")
     assert split.verdicts[2] == "both"
@@ -208,11 +223,11 @@ def test_the_kinds_are_those_of_the_definition(seed: int) -> None:
 
 
 def named(own: float, others: float) -> str:
-    if own >= 0.5:
-        return "duplicate"
+    if 0.1 <= own < 0.5:
+        return "place"
     if others >= 0.5:
         return "class"
-    return "place" if own >= 0.1 else "both" if others >= 0.1 else "background"
+    return "duplicate" if own >= 0.5 else "both" if others >= 0.1 else "background"
 
 
 def overlap(first: list[float], second: list[float]) -> float:

@@ -242,4 +242,21 @@ def test_a_table_that_is_a_little_too_wide_shows_its_shade_and_whole_words() -> 
     widths = [int(width) for width in re.findall(r"transparent\) (?:left|right) / (\d+)px", sheet)]
     assert len(widths) == 4
     assert max(widths) <= min(widths) + 2
+    colours = re.findall(r"--(paper|ink|shade): (#[0-9a-f]+)", sheet)
+    papers, inks, shades = (
+        [value for name, value in colours if name == wanted] for wanted in ("paper", "ink", "shade")
+    )
+    assert len(shades) == 2, "one by day, one in the dark"
+    for paper, ink, shade in zip(papers, inks, shades, strict=True):
+        assert shade[1:7] == "000000", "darker than the card, which in the dark is no grey bar over the numbers"
+        under = (1 - int(shade[7:], 16) / 255) * _lightness(paper)
+        high, low = sorted((under, _lightness(ink)), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, "and numbers over it are read as all others (WCAG 2.2, 1.4.3)"
     assert re.search(r"^th \{ max-width: \d+em; overflow-wrap: break-word; \}", sheet, re.MULTILINE)
+
+
+def _lightness(colour: str) -> float:
+    """Relative luminance, 0..1, of #rrggbb."""
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

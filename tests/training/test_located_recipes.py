@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tagwise import cli
 from tagwise.base.errors import UsageError
 from tagwise.base.settings import digest, from_plain, to_plain
+from tagwise.localise.showing import fitted_size
 from tagwise.nets import find_design
 from tagwise.training.plans import Plan
 from tagwise.training.recipes import LOCATING, find_recipe
-from tagwise.training.recipes.localisation import PUBLISHED, published_score
 from tagwise.training.schedule import drops, learning_rate
+from tests.localise.drawn_target import write_target
+from tests.references.coco import need
 
 STEP = 16
 RESNEST = [name for name in LOCATING if name.startswith("resnest")]
@@ -102,6 +107,50 @@ def test_l7_pytorch_encodings_settings(name: str, rate: float, epochs: int, head
     assert learning_rate(plan, plan.images // 2) == pytest.approx(rate * 0.5**0.9)
     assert (plan.segmenter.output_stride, plan.segmenter.auxiliary, plan.segmenter.align_corners) == (8, 0.2, True)
     assert (plan.sizing.base, plan.sizing.jitter, plan.sizing.crop, plan.sizing.mirror) == (520, (0.5, 2.0), 480, True)
+    for height, width in ((300, 400), (1000, 700), (520, 100)):
+        assert max(fitted_size(height, width, plan.sizing.test_shorter, plan.sizing.test_longest)) == 520
+
+
+@pytest.mark.parametrize(
+    ("design", "epochs"), [("resnest50", 120), ("resnest101", 180), ("resnest200", 180), ("resnest269", 120)]
+)
+def test_l7_deeper_resnests_learn_ade20k_for_longer(design: str, epochs: int) -> None:
+    """PyTorch-Encoding's commands: ``--epochs 180`` for 101 and 200 layers, the usual 120 for the others."""
+    for told in (design, find_design(design)):
+        assert plan_of("encoding_ade20k", design=told).images == epochs * 10_000
+        assert plan_of("encoding_context", design=told).images == 80 * 10_000
+    assert plan_of("encoding_ade20k", design=design, images=500).images == 500
+
+
+@pytest.mark.parametrize(
+    ("head", "proposals", "loss"),
+    [
+        ("faster", 1000, ("l1",)),
+        ("retina", 1000, ("l1",)),
+        ("mask", 1000, ("l1",)),
+        ("cascade-mask", 2000, ("l1",)),
+        ("keypoint", 1500, ("smooth_l1", 0.5)),
+    ],
+)
+def test_detectron2s_configs_of_each_head(head: str, proposals: int, loss: tuple[Any, ...]) -> None:
+    """``Base-RCNN-FPN``, ``Base-RetinaNet`` (``SMOOTH_L1_LOSS_BETA: 0.0``), ``Base-Keypoint-RCNN-FPN``, ``Misc``."""
+    detector = plan_of("detectron2_1x", head=head).detector
+    assert detector is not None
+    assert detector.proposals == (proposals, 1000)
+    assert (detector.box_loss, detector.box_beta)[: len(loss)] == loss
+
+
+@pytest.mark.parametrize("name", [*RESNEST, "detectron2_1x", "detectron2_3x", "torchvision_detection"])
+@pytest.mark.parametrize("batch", [2, 16])
+def test_detectors_rates_rise_from_a_thousandth_of_the_peak_at_any_batch(name: str, batch: int) -> None:
+    """Detectron2's ``WARMUP_FACTOR``, torchvision's ``warmup_factor``."""
+    plan = plan_of(name, batch=batch)
+    assert learning_rate(plan, 0) == pytest.approx(plan.peak_rate / 1000)
+    assert plan_of(name, batch=batch, warmup_rate=0.0).warmup_rate == 0
+
+
+def test_a_retinanets_rate_rises_from_a_thousandth_too() -> None:
+    assert plan_of("detectron2_1x", head="retina").warmup_rate == pytest.approx(1e-5)
 
 
 def test_l7_another_batch_takes_the_rate_with_it() -> None:
@@ -140,17 +189,6 @@ def test_a_recipe_is_a_plan_that_json_keeps(name: str) -> None:
     assert 30 < len(first) <= 120
 
 
-def test_every_published_score_is_of_a_recipe_and_a_design_that_there_are() -> None:
-    for key, rows in PUBLISHED.items():
-        name, _, head = key.partition(" ")
-        assert plan_of(name, **({"head": head} if head else {}))
-        for design, words in rows.items():
-            assert find_design(design)
-            assert published_score(name, head, design) == words
-    assert published_score("resnest_faster", "faster", "resnest50") == "box AP 42.33"
-    assert published_score("small_detection", "faster", "resnet18") is None
-
-
 def test_a_recipe_of_other_things_is_refused_with_the_flag() -> None:
     with pytest.raises(UsageError, match="resnest_faster is for boxes, masks or pixels; give --head"):
         find_recipe("resnest_faster")
@@ -160,3 +198,77 @@ def test_a_recipe_of_other_things_is_refused_with_the_flag() -> None:
         find_recipe("resnest_fast", locating=True)
     with pytest.raises(UsageError, match="encoding_voc is for fcn, deeplabv3, not for mask"):
         plan_of("encoding_voc", head="mask")
+
+
+@pytest.fixture(scope="module")
+def sixteen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A target with a batch of pictures."""
+    need("pycocotools")
+    return write_target(tmp_path_factory.mktemp("target") / "shapes", train=16, val=2)
+
+
+RESNEST_TOLD = {
+    "net": "norm synchronised",
+    "learning rate": "0.02 = 0.32 per 256 x 16 / 256; warm-up 16,000 pictures from 2e-05",
+    "pictures seen": "90,000 steps of 16",
+    "optimiser": "SGD, momentum 0.9, weight decay 0.0001 on weights, not on norms and biases",
+    "anchors": "32, 64, 128, 256, 512;",
+}
+ONE_OF_SIX = {"pictures": "shorter side 640, 672, 704, 736, 768, 800, longer at most 1333"}
+CONTEXT = {"pictures seen": "80.0 epochs", "published": "mean IoU 51.98, pixel accuracy 79.19 on Pascal Context"}
+FOR_180 = {"pictures seen": "180.0 epochs", "published": "mean IoU 48.36, pixel accuracy 82.45"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            "--head faster --recipe resnest_faster",
+            {**RESNEST_TOLD, "pictures": "shorter side 640 to 800, longer at most 1333", "published": "box AP 42.33"},
+        ),
+        (
+            "--head cascade --recipe resnest_cascade",
+            {**RESNEST_TOLD, "net": "box_convs 4, box_loss l1, class_agnostic True"},
+        ),
+        ("--head mask --recipe resnest_mask", {**RESNEST_TOLD, **ONE_OF_SIX}),
+        (
+            "--head cascade-mask --recipe resnest_cascade_mask_tricks",
+            {
+                "net": "mask_convs 8",
+                "pictures": "shorter side 640 to 864, longer at most 1440, sides cut to 0.9 or more",
+                "pictures seen": "270,000 steps of 16",
+                "learning rate": "after 3,840,000, 4,080,000 pictures",
+                "published": "box AP 50.54, mask AP 44.21 on COCO val2017, from ImageNet weights",
+            },
+        ),
+        (
+            "--head faster --recipe resnest_faster --batch 8",
+            {
+                "learning rate": "0.01 = 0.32 per 256 x 8 / 256; warm-up 16,000 pictures from 1e-05",
+                "published": "this plan differs: from scratch, other batch",
+            },
+        ),
+        (
+            "--head deeplabv3 --recipe encoding_ade20k",
+            {
+                "net": "auxiliary 0.2, align_corners True",
+                "pictures": "longer side 520 x 0.5 to 2, crops of 480, mirrored",
+                "pictures seen": "120.0 epochs",
+                "learning rate": "0.01 = 0.16 per 256 x 16 / 256; to 0 by the power 0.9 of the share that is left",
+                "optimiser": "SGD, momentum 0.9, weight decay 0.0001",
+                "published": "mean IoU 45.12, pixel accuracy 81.17 on ADE20K's validation part, from ImageNet weights",
+            },
+        ),
+        ("--head deeplabv3 --recipe encoding_ade20k --design resnest200", FOR_180),
+        ("--head fcn --recipe encoding_context", {"learning rate": "0.001 = 0.016 per 256", **CONTEXT}),
+    ],
+)
+def test_l7_a_dry_run_prints_the_published_numbers(
+    sixteen: Path, flags: str, told: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = sixteen.parent / "run"
+    assert cli.run(["train", str(sixteen), *flags.split(), "--device", "cpu", "--dry-run", "-o", str(out)]) == 0
+    lines = [re.split(r" {2,}", line, maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    facts = {line[0]: line[1] for line in lines if len(line) == 2}
+    assert {name: words for name, words in told.items() if words not in facts[name]} == {}
+    assert not out.exists()

@@ -12,6 +12,7 @@ import pytest
 import tagwise
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.cli import run
+from tagwise.localise.opening import open_annotations
 from tests.localise.small import coco, entry, picture, value_map, write
 
 
@@ -113,12 +114,35 @@ def test_l10_the_command_prints_tables_and_its_exit_code(tmp_path: Path, capsys:
 
 def test_flags_of_maps_are_refused_for_objects(tmp_path: Path) -> None:
     path = write(tmp_path, coco())
-    with pytest.raises(UsageError, match="--object-value is of maps"):
+    with pytest.raises(UsageError, match="--object-value does nothing here, because it is of maps"):
         tagwise.check(path, object_value=255)
+    with pytest.raises(UsageError, match="--no-one-based does nothing here, because it is of VOC"):
+        tagwise.check(path, one_based=False)
     with pytest.raises(UsageError, match="There is no file or folder"):
         tagwise.check(tmp_path / "nothing")
     with pytest.raises(DataRefused, match="no COCO JSON"):
         tagwise.check(write(tmp_path, [1]), form="coco")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"images": [], "annotations": []}, "no picture can be used"),
+        ({"annotations": []}, "no picture has an object that can be used"),
+    ],
+)
+def test_what_training_refuses_as_a_whole_is_a_problem(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    path = write(tmp_path, coco(**changes))
+    with pytest.raises(DataRefused):
+        open_annotations(path)
+    found = tagwise.check(path)
+    assert (found.exit_code, found.counts["part without anything to learn"]) == (1, 1)
+    assert f"train       {said}" in str(found)
+
+
+def test_masks_of_many_values_may_be_objects(locate: Path) -> None:
+    with pytest.raises(DataRefused, match="give --form instances if each value is an object"):
+        tagwise.check(locate / "formats" / "instance_gray16")
 
 
 def test_a_long_table_says_what_it_leaves_out(tmp_path: Path) -> None:

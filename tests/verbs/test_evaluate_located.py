@@ -184,6 +184,18 @@ def test_flags_of_annotations_are_refused_for_labels(tmp_path: Path, flags: dict
         tagwise.evaluate(tmp_path, model=model, **flags, **CPU)
 
 
+@pytest.mark.parametrize(
+    ("model", "out", "said"),
+    [("retinanet_resnet50_fpn", "n", "end it in .json"), ("fcn_resnet50", "n.json", "no folder")],
+)
+def test_a_wrong_place_is_refused_before_a_model_is_downloaded(
+    target: Path, monkeypatch: pytest.MonkeyPatch, model: str, out: str, said: str
+) -> None:
+    monkeypatch.setattr("tagwise.localise.models.fetch", lambda *_, **__: pytest.fail("nothing is fetched"))
+    with pytest.raises(UsageError, match=said):
+        tagwise.evaluate(target, model=model, out=out, **CPU)
+
+
 def test_a_wrong_number_is_refused_before_the_annotations_are_read(segmenter: Path, tmp_path: Path) -> None:
     for flags, said in (
         ({"window": 0}, "side is at least 1"),

@@ -160,7 +160,8 @@ def test_maps_and_their_shares(photos: Path, models: dict[str, Path], tmp_path: 
         ("mask", ("--format", "coco"), "--format coco is not printed; say where it goes with -o results.json."),
         ("mask", ("--format", "csv", "-o", "a.jsonl"), "do not go together"),
         ("mask", ("-o", "a.xml"), "a.xml has a suffix of no format"),
-        ("mask", ("--top", "0"), "--top is 1 or more"),
+        ("mask", ("--top", "0"), "--top is 1 or more, not 0."),
+        ("mask", ("--threshold", "2"), "--threshold is 0 to 1, not 2."),
         ("mask", ("--workers", "2"), "--workers does nothing here"),
     ],
 )

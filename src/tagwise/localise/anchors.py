@@ -23,7 +23,8 @@ _ENOUGH = 0.9
 """Share of objects with an anchor, below which it is worth a warning."""
 _MOST_OBJECTS = 20_000
 """Looked at; of more every n-th."""
-_PADDED_TO = 32
+PADDED_TO = 32
+"""Sides of batches are multiples of it, in pixels."""
 _FINEST = tuple(4 * 2 ** (step / 2) for step in range(9))
 """Sides tried for the finest level, in pixels: 4 to 64."""
 
@@ -152,7 +153,7 @@ def share_met(
         strides: Of the levels' grids, whose first points are at 0.
     """
     best_N = np.zeros(len(boxes_N4))
-    padded_N2 = np.ceil(shapes_N2[:, ::-1] / _PADDED_TO) * _PADDED_TO
+    padded_N2 = np.ceil(shapes_N2[:, ::-1] / PADDED_TO) * PADDED_TO
     for anchors_A4, stride in zip(cells, strides, strict=True):
         centres_N2 = (boxes_N4[:, :2] + boxes_N4[:, 2:]) / 2
         # Overlaps in x and in y both fall with the distance, so the nearest grid point is the best.

@@ -13,9 +13,10 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from tagwise.measure.segmentation import IGNORED
 from tagwise.pixels.place import Place
 
-IGNORE = 255
+IGNORE = IGNORED
 """The label of pixels that count for nothing, whatever a file has for it."""
 
 
@@ -81,7 +82,7 @@ class Problem:
     detail: str
     """What was found and what was done."""
     serious: bool = True
-    """Whether data was dropped or changed; the rest is told and left."""
+    """Whether data was dropped, changed, or contradicts itself; the rest is told and left."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

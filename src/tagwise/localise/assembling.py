@@ -151,6 +151,10 @@ def _object(raw: RawObject, frame: _Frame, places: Mapping[str, int], count: int
         category = _category(raw, places)
         mask = _mask(raw, frame)
         box = _checked_box(raw, mask, frame)
+        if raw.box is not None and mask is not None and _apart(box, rasters.bounds(mask)):
+            told = " and ".join(", ".join(f"{side:g}" for side in one) for one in (box, rasters.bounds(mask)))
+            said = f"corners {told}; the box is used for boxes, the mask for masks"
+            frame.faults.add(Kind.APART, frame.raw.file, raw.id, said)
         area = raw.area
         if area is None:
             area = rasters.area(mask) if mask is not None else (box[2] - box[0]) * (box[3] - box[1])
@@ -221,6 +225,13 @@ def _checked_box(raw: RawObject, mask: Rle | None, frame: _Frame) -> Box:
     if max(abs(old - new) for old, new in zip(box, inside, strict=True)) > ROUNDING:
         frame.faults.add(Kind.CLIPPED, frame.raw.file, raw.id, f"corners {told} in {width} x {height}; cut to it")
     return inside
+
+
+def _apart(box: Box, others: Box) -> bool:
+    """Whether IoU is below a half, with a pixel on every side for what drawing rounds."""
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = ((one[0] - 1, one[1] - 1, one[2] + 1, one[3] + 1) for one in (box, others))
+    both = max(0.0, min(x2, u2) - max(x1, u1)) * max(0.0, min(y2, v2) - max(y1, v1))
+    return both < ((x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - both) / 2
 
 
 def _spanned(raw: RawObject, mask: Rle | None, frame: _Frame) -> Box:

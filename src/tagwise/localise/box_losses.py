@@ -7,13 +7,17 @@ from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
 
-from tagwise.training.heads import BoxLoss
-
-_BETA = 1 / 9
-"""Below which smooth L1 is a parabola (torchvision's, from Detectron)."""
+from tagwise.training.heads import SMOOTH_L1_BETA, BoxLoss
 
 
-def box_loss(kind: BoxLoss, deltas_N4: Tensor, anchors_N4: Tensor, truth_N4: Tensor, coder: BoxCoder) -> Tensor:
+def box_loss(
+    kind: BoxLoss,
+    deltas_N4: Tensor,
+    anchors_N4: Tensor,
+    truth_N4: Tensor,
+    coder: BoxCoder,
+    beta: float = SMOOTH_L1_BETA,
+) -> Tensor:
     """The summed loss of boxes, each said as what moves an anchor or proposal.
 
     Args:
@@ -23,13 +27,14 @@ def box_loss(kind: BoxLoss, deltas_N4: Tensor, anchors_N4: Tensor, truth_N4: Ten
         anchors_N4: What they move; x1, y1, x2, y2 in pixels, of an area above 0.
         truth_N4: Where objects are.
         coder: From boxes to deltas and back.
+        beta: Below which smooth L1 is a parabola, in the coder's units.
     """
     loss: Tensor
     if kind in ("smooth_l1", "l1"):
         wanted_N4 = coder.encode_single(truth_N4, anchors_N4)
         if kind == "l1":
             return F.l1_loss(deltas_N4, wanted_N4, reduction="sum")
-        return F.smooth_l1_loss(deltas_N4, wanted_N4, reduction="sum", beta=_BETA)
+        return F.smooth_l1_loss(deltas_N4, wanted_N4, reduction="sum", beta=beta)
     boxes_N4 = coder.decode_single(deltas_N4, anchors_N4)
     overlap_loss = generalized_box_iou_loss if kind == "giou" else complete_box_iou_loss
     loss = overlap_loss(boxes_N4, truth_N4, reduction="sum")

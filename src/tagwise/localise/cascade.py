@@ -103,7 +103,7 @@ class RegionHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         )
         self.stages = tuple(stages)
         self.coders = [BoxCoder(stage.weights) for stage in stages]
-        self.loss_kind = detector.box_loss
+        self.loss_kind, self.loss_beta = detector.box_loss, detector.box_beta
 
     def forward(
         self,
@@ -182,7 +182,12 @@ class RegionHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         deltas_RC4 = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
         columns = labels_R[positive] if deltas_RC4.shape[1] > 1 else torch.zeros_like(positive)
         loss = box_loss(
-            self.loss_kind, deltas_RC4[positive, columns], anchors_R4[positive], truth_P4, self.coders[number]
+            self.loss_kind,
+            deltas_RC4[positive, columns],
+            anchors_R4[positive],
+            truth_P4,
+            self.coders[number],
+            self.loss_beta,
         )
         return loss / max(1, len(labels_R))
 

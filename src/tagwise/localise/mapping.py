@@ -17,7 +17,7 @@ from tagwise.base.errors import DataRefused, UsageError
 from tagwise.localise import rasters
 from tagwise.localise.annotations import IGNORE, AnnotatedPicture, Annotations, LabelMaps, MappedPicture
 from tagwise.localise.faults import Faults, Kind, refuse
-from tagwise.localise.opening import class_list, licence_beside
+from tagwise.localise.opening import class_list, licence_beside, refuse_unknown_exif
 from tagwise.localise.pairing import Look, Pair, look_at_all, pair_beside, pair_listed
 from tagwise.localise.pictures import Header, header_of, settle_frame
 from tagwise.localise.readers import PARTS
@@ -71,7 +71,7 @@ def open_maps(
         The parts by name.
 
     Raises:
-        UsageError: There is no map.
+        UsageError: There is no map, or ``zero`` or ``exif`` is no such word.
         DataRefused: What the values mean is not clear, more than ``MAX_IMPOSTORS_FRACTION`` of the pixels are of no
             class, or no map has a picture.
     """
@@ -94,6 +94,7 @@ def read_map_parts(
     exif: Literal["turned", "raw"] | None = None,
 ) -> dict[str, LabelMaps]:
     """As ``open_maps``, and nothing that can be listed as a problem is refused."""
+    refuse_unknown_exif(exif)
     folder, files = map_files(path)
     pairing = pair_listed(files, listing) if listing is not None else pair_beside(folder, files, images)
     if listing is not None and meaning.classes is None:

@@ -56,7 +56,7 @@ def open_annotations(
         The parts by name: ``train``, and ``validation`` and ``test`` where they are.
 
     Raises:
-        UsageError: The form is unknown or not clear, or there is nothing there.
+        UsageError: The form is unknown or not clear, there is nothing there, or ``exif`` is no such word.
         DataRefused: A file cannot be read, classes are not clear or not in the list, EXIF leaves it open what boxes
             mean, no picture is left, or nothing of what is needed; with ``bad="stop"`` the first problem.
     """
@@ -75,6 +75,7 @@ def read_parts(path: Path, reading: Reading, form: str | None) -> dict[str, Anno
         UsageError: As there.
         DataRefused: A file cannot be read, or classes are not clear.
     """
+    refuse_unknown_exif(reading.exif)
     form = form or guess_form(path)
     if form == "maps":
         raise UsageError(
@@ -91,6 +92,16 @@ def read_parts(path: Path, reading: Reading, form: str | None) -> dict[str, Anno
         for part in PARTS
         if part in raws
     }
+
+
+def refuse_unknown_exif(exif: str | None) -> None:
+    """Refuses what is neither ``turned`` nor ``raw``, and would be read as one of them.
+
+    Raises:
+        UsageError: It is another word.
+    """
+    if exif not in (None, "turned", "raw"):
+        raise UsageError(f"--exif is turned or raw, not {exif!r}.")
 
 
 def class_list(classes: Sequence[str] | Path | None) -> tuple[str, ...] | None:
@@ -187,7 +198,15 @@ def _refuse_nothing(path: Path, part: Annotations, needs: frozenset[str]) -> Non
         if any(problem.kind == Kind.NO_MASK for problem in part.problems):
             why = "boxes alone and no mask, which this head needs"
         raise DataRefused(f"{path} holds {why}; 'tagwise check' lists what was dropped.")
-    if "keypoints" in needs and not any(
+    if "keypoints" not in needs:
+        return
+    if not any(
         picture.keypoints_NK3 is not None and (picture.keypoints_NK3[..., 2] > 0).any() for picture in part.pictures
     ):
         raise DataRefused(f"{path} holds no keypoints, which this head needs; COCO JSON with keypoints has them.")
+    if len({category.keypoints for category in part.categories}) > 1:
+        told = ", ".join(f"{printable(one.name, 40)} {len(one.keypoints) or 'none'}" for one in part.categories[:8])
+        raise DataRefused(
+            f"The categories of {path} have keypoints of their own ({told}), and this head tells the same ones of all; "
+            "leave only categories with the same keypoints in the file."
+        )

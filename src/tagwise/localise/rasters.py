@@ -88,7 +88,7 @@ def _refuse_polygon(polygon: Any, far: float) -> None:
         raise ShapeRefused("a polygon has fewer than three corners")
     if len(polygon) % 2:
         raise ShapeRefused("a polygon has an odd count of numbers")
-    if not all(isinstance(number, int | float) and -far <= number <= far for number in polygon):
+    if not all(type(number) in (int, float) and -far <= number <= far for number in polygon):
         raise ShapeRefused("a polygon has a corner that is no number, not finite or far outside")
 
 
@@ -98,7 +98,7 @@ def _of_runs(shape: Mapping[str, Any], height: int, width: int) -> Rle:
     counts = shape.get("counts")
     if isinstance(counts, str | bytes):
         counts = _counts(counts if isinstance(counts, bytes) else counts.encode("utf-8", "surrogatepass"))
-    if not isinstance(counts, list) or not all(isinstance(count, int) and count >= 0 for count in counts):
+    if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
         raise ShapeRefused("its run lengths are no counts")
     if sum(counts) != height * width:
         raise ShapeRefused(f"its run lengths sum to {sum(counts)}, not {height * width}")

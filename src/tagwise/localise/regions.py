@@ -16,11 +16,11 @@ from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, Keypoi
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead, RetinaNetRegressionHead
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
 from tagwise.base.errors import UsageError
 from tagwise.base.views import View
-from tagwise.localise.anchors import anchor_generator
+from tagwise.localise.anchors import PADDED_TO, anchor_generator
 from tagwise.localise.box_losses import box_loss
 from tagwise.localise.cascade import CASCADE, SINGLE, RegionHeads
 from tagwise.localise.pooling import RegionPooling
@@ -29,12 +29,11 @@ from tagwise.localise.showing import fitted_size
 from tagwise.nets.design import Design
 from tagwise.nets.grammar import ResidualNet
 from tagwise.nets.norms import freeze as freeze_parts
-from tagwise.training.heads import BoxLoss, Detector, Sizing
+from tagwise.training.heads import Detector, Sizing
 
 _BOX_SIDE, _PART_SIDE = 7, 14
 """Of pooled regions, for boxes and for masks and keypoints."""
 _KEYPOINT_CONVS = 8
-_PADDED_TO = 32
 
 
 class Shown(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
@@ -46,13 +45,15 @@ class Shown(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has 
     antialiased = True
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
-        """A picture [C, H, W] with its objects, in the size of use when in use."""
+        """A picture [C, H, W] with its objects; in use in the size of use, smoothed with their boxes alone."""
         if self.training:
             return image, target
-        if self.antialiased and target is None:
+        if self.antialiased:
             fitted: Callable[..., Any] = _followed_size if torchvision._is_tracing() else fitted_size
             size = fitted(*image.shape[-2:], self.min_size[-1], self.max_size)
-            return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0], None
+            if target is not None:
+                target = {**target, "boxes": resize_boxes(target["boxes"], image.shape[-2:], size)}
+            return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0], target
         resized: tuple[Tensor, dict[str, Tensor] | None] = super().resize(image, target)
         return resized
 
@@ -109,7 +110,7 @@ def build_detector(
         sizing.test_longest,
         list(view.mean),
         list(view.std),
-        size_divisible=max(_PADDED_TO, pyramid.strides[pyramid.stages - 1]),
+        size_divisible=max(PADDED_TO, pyramid.strides[pyramid.stages - 1]),
     )
     transform.antialiased = sizing.antialiased
     if detector.kind == "retina":
@@ -203,9 +204,9 @@ def _box_predictor(detector: Detector, outputs: int) -> nn.Module:
 class _AnchorHead(RetinaNetHead):  # type: ignore[misc]  # torchvision has no types
     """Torchvision's heads of classes and boxes, with our losses of boxes and outputs in single precision."""
 
-    def __init__(self, width: int, anchors: int, outputs: int, norm: NormLayer | None, loss: BoxLoss) -> None:
+    def __init__(self, width: int, anchors: int, outputs: int, norm: NormLayer | None, detector: Detector) -> None:
         super().__init__(width, anchors, outputs, norm)
-        self.regression_head = _AnchorBoxes(width, anchors, norm, loss)
+        self.regression_head = _AnchorBoxes(width, anchors, norm, detector)
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         """Logits and deltas of all levels."""
@@ -215,10 +216,10 @@ class _AnchorHead(RetinaNetHead):  # type: ignore[misc]  # torchvision has no ty
 class _AnchorBoxes(RetinaNetRegressionHead):  # type: ignore[misc]  # torchvision has no types
     """Torchvision's head of boxes with our losses."""
 
-    def __init__(self, width: int, anchors: int, norm: NormLayer | None, loss: BoxLoss) -> None:
+    def __init__(self, width: int, anchors: int, norm: NormLayer | None, detector: Detector) -> None:
         super().__init__(width, anchors, norm)
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
-        self.loss_kind = loss
+        self.loss_kind, self.loss_beta = detector.box_loss, detector.box_beta
 
     def compute_loss(
         self,
@@ -233,7 +234,7 @@ class _AnchorBoxes(RetinaNetRegressionHead):  # type: ignore[misc]  # torchvisio
         for target, deltas_A4, anchors_A4, matched_A in zip(targets, deltas_BA4, anchors, matched_idxs, strict=True):
             held = matched_A >= 0
             truth_N4 = target["boxes"][matched_A[held]].to(deltas_A4)
-            loss = box_loss(self.loss_kind, deltas_A4[held], anchors_A4[held], truth_N4, self.coder)
+            loss = box_loss(self.loss_kind, deltas_A4[held], anchors_A4[held], truth_N4, self.coder, self.loss_beta)
             total = total + loss / max(1, len(truth_N4))
         return total / max(1, len(targets))
 
@@ -243,7 +244,7 @@ def _retina(detector: Detector, num_classes: int, pyramid: Pyramid, transform: G
     anchors = anchor_generator(detector, len(pyramid.strides))
     count = anchors.num_anchors_per_location()[0]
     # Labels begin at 1 as in the other detectors; torchvision's output 0 is never an object.
-    head = _AnchorHead(width, count, num_classes + 1, norm, detector.box_loss)
+    head = _AnchorHead(width, count, num_classes + 1, norm, detector)
     net = RetinaNet(
         pyramid,
         num_classes + 1,

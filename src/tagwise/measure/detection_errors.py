@@ -1,11 +1,12 @@
 """What is wrong with detections: each kind of error, by the AP50 that is gained if it alone is put right.
 
 The kinds and their corrections are those of D. Bolya et al., TIDE (ECCV 2020, arXiv:2008.08115, section 2), at IoU .5
-and .1. A detection that finds no object is, by the first that holds of its overlap with objects:
+and .1, asked in the order of their code (dbolya/tide, tidecv/quantify.py). A detection that finds no object is, by the
+first that holds of its largest overlap with objects:
 
-- ``duplicate``: .5 or more with one of its class, which a better detection has found;
+- ``place``: .1 to .5 with one of its class;
 - ``class``: .5 or more with one of another class;
-- ``place``: .1 or more with one of its class;
+- ``duplicate``: .5 or more with one of its class, which a better detection has found;
 - ``both``: .1 or more with one of another class;
 - ``background``: less with all.
 
@@ -208,12 +209,12 @@ def _judge(
             yield "right", finds
         elif (overlaps_G[same_G & crowd_G] >= FOUND).any():
             yield "ignored", NOTHING
-        elif own >= FOUND:
-            yield "duplicate", NOTHING
+        elif NEAR <= own < FOUND:
+            yield "place", int(own_G.argmax())
         elif others >= FOUND:
             yield "class", int(others_G.argmax())
-        elif own >= NEAR:
-            yield "place", int(own_G.argmax())
+        elif own >= FOUND:
+            yield "duplicate", NOTHING
         else:
             yield "both" if others >= NEAR else "background", NOTHING
 

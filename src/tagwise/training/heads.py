@@ -16,6 +16,8 @@ HEADS = (*DETECTORS, *SEGMENTERS)
 HeadNorm = Literal["none", "batch", "synchronised", "group", "frozen"]
 BoxLoss = Literal["smooth_l1", "l1", "giou", "ciou"]
 PixelLoss = Literal["softmax", "balanced", "dice"]
+SMOOTH_L1_BETA = 1 / 9
+"""Torchvision's, from Detectron."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class Detector:
     box_width: int = 1024
     """Of the fully connected layers."""
     box_loss: BoxLoss = "smooth_l1"
+    box_beta: float = SMOOTH_L1_BETA
+    """Where smooth L1 turns from a parabola into a line."""
     class_agnostic: bool = False
     """One box for all classes instead of one a class."""
     aligned: bool = False
@@ -131,6 +135,9 @@ class Sizing:
             (f"longest is {max(self.shorter)} or more, not {self.longest}", self.longest < max(self.shorter)),
             (f"jitter ascends above 0, not {self.jitter}", self.jitter is not None and not _ascend(*self.jitter)),
             (f"crop_fraction is above 0 and at most 1, not {self.crop_fraction}", not 0 < self.crop_fraction <= 1),
+            (f"the shorter side in use is 1 pixel or more, not {self.test_shorter}", self.test_shorter < 1),
+            (f"base is 1 pixel or more, not {self.base}", self.base < 1),
+            (f"crop is 1 pixel or more, not {self.crop}", self.crop is not None and self.crop < 1),
             (
                 f"test_longest is {self.test_shorter} or more, not {self.test_longest}",
                 self.test_longest < self.test_shorter,

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from tagwise.base.errors import UsageError
+from tagwise.verbs.annotation_flags import Exif, Form, Zero, refuse_of_other_form
 
 if TYPE_CHECKING:
     from tagwise.localise.annotations import Annotations, LabelMaps, Problem
@@ -74,14 +74,14 @@ def check(
     path: Path | str,
     *,
     pictures: Path | str | None = None,
-    form: Literal["coco", "voc", "yolo", "labelme", "via", "instances", "maps"] | None = None,
+    form: Form | None = None,
     one_based: bool = True,
     classes: Path | str | None = None,
-    exif: Literal["turned", "raw"] | None = None,
+    exif: Exif | None = None,
     colours: Path | str | None = None,
     ignore: int | None = None,
     object_value: int | None = None,
-    zero: Literal["background", "ignore"] = "background",
+    zero: Zero = "background",
 ) -> CheckResult:
     """Lists what is wrong with annotations: boxes, masks, ids, classes, sizes, pictures; nothing is changed.
 
@@ -115,8 +115,10 @@ def check(
     names = class_list(Path(classes)) if classes is not None else None
     folder = Path(pictures) if pictures is not None else None
     kind = form or guess_form(path)
+    refuse_of_other_form(
+        kind, one_based=one_based, colours=colours, ignore=ignore, object_value=object_value, zero=zero
+    )
     if kind != "maps":
-        _refuse_map_flags(kind, colours=colours, ignore=ignore, object_value=object_value, zero=zero)
         reading = Reading(images=folder, one_based=one_based, classes=names, exif=exif)
         return _result(kind, read_parts(path, reading, kind))
     meaning = Meaning(classes=names, ignore=ignore, object_value=object_value, zero=zero)
@@ -124,17 +126,11 @@ def check(
     return _result(kind, read_map_parts(path, meaning, images=folder, colours=table, exif=exif))
 
 
-def _refuse_map_flags(form: str, **flags: object) -> None:
-    given = [name for name, value in flags.items() if value not in (None, "background")]
-    if given:
-        raise UsageError(f"--{given[0].replace('_', '-')} is of maps, and these annotations are {form}; leave it away.")
-
-
 def _result(form: str, parts: Mapping[str, Annotations | LabelMaps]) -> CheckResult:
     from tagwise.localise.faults import Kind
 
     first = next(iter(parts.values()))
-    problems = [problem for part in parts.values() for problem in part.problems]
+    problems = [problem for name, part in parts.items() for problem in (*part.problems, *_nothing(name, part))]
     order = [str(kind) for kind in Kind]
     problems.sort(key=lambda problem: order.index(problem.kind))
     return CheckResult(
@@ -146,6 +142,19 @@ def _result(form: str, parts: Mapping[str, Annotations | LabelMaps]) -> CheckRes
         counts=dict(Counter(str(problem.kind) for problem in problems)),
         problems=tuple(problems),
     )
+
+
+def _nothing(name: str, part: Annotations | LabelMaps) -> tuple[Problem, ...]:
+    """Of a part that a training would refuse."""
+    from tagwise.localise.annotations import LabelMaps
+    from tagwise.localise.faults import Faults, Kind
+
+    faults = Faults()
+    if not len(part):
+        faults.add(Kind.NOTHING, part.name, name, "no picture can be used")
+    elif not isinstance(part, LabelMaps) and not any(len(picture.ids) for picture in part.pictures):
+        faults.add(Kind.NOTHING, part.name, name, "no picture has an object that can be used")
+    return faults.problems
 
 
 def _classes(part: Annotations | LabelMaps) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagwise.base.errors import UsageError, unknown
+from tagwise.verbs.annotation_flags import AnnotationFlags, Exif, Form, Zero, refuse_annotations
 from tagwise.verbs.compare_located import LocatedCompareResult, compare_located
 from tagwise.verbs.planning import PlanFlags, refuse_given, refuse_no_workers, several
 
@@ -59,13 +60,13 @@ def compare(
     lengths: list[float] | None = None,
     pictures: Path | str | None = None,
     maps: Path | str | None = None,
-    form: str | None = None,
+    form: Form | None = None,
     one_based: bool = True,
-    exif: str | None = None,
+    exif: Exif | None = None,
     classes: Path | str | None = None,
     ignore: int | None = None,
     object_value: int | None = None,
-    zero: str = "background",
+    zero: Zero = "background",
     recipe: str | None = None,
     plan: Path | str | None = None,
     images: str | None = None,
@@ -153,16 +154,8 @@ def compare(
         "seed": seed,
     }
     located = {
-        "holdout": holdout,
         "seeds": seeds,
         "lengths": lengths,
-        "pictures": pictures,
-        "maps": maps,
-        "form": form,
-        "exif": exif,
-        "classes": classes,
-        "ignore": ignore,
-        "object_value": object_value,
         "recipe": recipe,
         "plan": plan,
         "images": images,
@@ -171,11 +164,25 @@ def compare(
         "lr": lr,
         "set": set_,
     }
+    annotations = AnnotationFlags(
+        pictures=None if pictures is None else Path(pictures),
+        maps=None if maps is None else Path(maps),
+        form=form,
+        one_based=one_based,
+        exif=exif,
+        classes=None if classes is None else Path(classes),
+        ignore=ignore,
+        object_value=object_value,
+        zero=zero,
+        test=None if test is None else Path(test),
+        holdout=holdout,
+    )
     if head is None:
-        refuse_given(located, "without --head the target's pictures are labelled as a whole")
+        refuse_annotations(target)
+        why = "without --head the target's pictures are labelled as a whole"
+        refuse_given(located, why)
+        annotations.refuse(why, but=("test",))
     else:
-        from tagwise.verbs.locate import AnnotationFlags
-
         refuse_given(labelled, f"--head {head} tells where things are")
         return compare_located(
             head,
@@ -183,19 +190,7 @@ def compare(
             out,
             things,
             PlanFlags(plan=plan, design=None, images=images, batch=batch, resolution=resolution, lr=lr, set_=set_),
-            AnnotationFlags(
-                pictures=None if pictures is None else Path(pictures),
-                maps=None if maps is None else Path(maps),
-                form=form,
-                one_based=one_based,
-                exif=exif,
-                classes=None if classes is None else Path(classes),
-                ignore=ignore,
-                object_value=object_value,
-                zero=zero,
-                test=None if test is None else Path(test),
-                holdout=holdout,
-            ),
+            annotations,
             recipe=recipe,
             seeds=seeds,
             lengths=lengths,

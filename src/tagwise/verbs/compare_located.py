@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.target import LocatedTarget
     from tagwise.training.models import Model
-    from tagwise.verbs.locate import AnnotationFlags
+    from tagwise.verbs.annotation_flags import AnnotationFlags
 
 SEEDS = (0, 1, 2)
 LENGTHS = (0.25, 0.5, 1.0)
@@ -76,7 +76,8 @@ def compare_located(
     from tagwise.base.devices import choose_device
     from tagwise.localise.contest import LocatedContest
     from tagwise.training.heads import HEADS
-    from tagwise.verbs.locate import open_located, scored
+    from tagwise.verbs.annotated import open_located
+    from tagwise.verbs.locate import scored
 
     if head not in HEADS:
         raise unknown("head", head, HEADS)

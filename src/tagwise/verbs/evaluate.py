@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tagwise.base.errors import UsageError
+from tagwise.verbs.annotation_flags import AnnotationFlags, Exif, Form, Zero
 from tagwise.verbs.evaluate_located import LocatedEvaluateResult, LookFlags, evaluate_located
 from tagwise.verbs.lines import read_lines
 from tagwise.verbs.planning import refuse_given, refuse_no_workers
@@ -102,12 +103,12 @@ def evaluate(
     class_column: str | None = None,
     pictures: Path | str | None = None,
     maps: Path | str | None = None,
-    form: str | None = None,
+    form: Form | None = None,
     one_based: bool = True,
-    exif: str | None = None,
+    exif: Exif | None = None,
     ignore: int | None = None,
     object_value: int | None = None,
-    zero: str = "background",
+    zero: Zero = "background",
     scales: list[float] | None = None,
     mirror: bool = False,
     window: int | None = None,
@@ -167,26 +168,27 @@ def evaluate(
 
     refuse_no_workers(workers)
     look = LookFlags(scales=scales, mirror=mirror, window=window, summed=summed, convention=convention)
-    annotated = {
-        "pictures": None if pictures is None else Path(pictures),
-        "maps": None if maps is None else Path(maps),
-        "form": form,
-        "exif": exif,
-        "ignore": ignore,
-        "object_value": object_value,
-    }
+    annotations = AnnotationFlags(
+        pictures=None if pictures is None else Path(pictures),
+        maps=None if maps is None else Path(maps),
+        form=form,
+        one_based=one_based,
+        exif=exif,
+        classes=None if classes is None else Path(classes),
+        ignore=ignore,
+        object_value=object_value,
+        zero=zero,
+    )
     if tells_where(model):
-        from tagwise.verbs.locate import AnnotationFlags
-
         labelled = {"picture_column": picture_column, "class_column": class_column, "batch": batch}
         refuse_given(labelled | {"workers": workers}, f"{model} tells where things are")
-        listed = None if classes is None else Path(classes)
-        flags = AnnotationFlags(**annotated, one_based=one_based, zero=zero, classes=listed)  # type: ignore[arg-type]
         place = None if out is None else Path(out)
         return evaluate_located(
-            Path(target), flags, look, model=model, design=design, out=place, overwrite=overwrite, device=device
+            Path(target), annotations, look, model=model, design=design, out=place, overwrite=overwrite, device=device
         )
-    refuse_given(annotated | vars(look) | {"out": out}, f"{model} tells labels of whole pictures")
+    why = f"{model} tells labels of whole pictures"
+    annotations.refuse(why, but=("classes",))
+    refuse_given(vars(look) | {"out": out}, why)
     batch = 64 if batch is None else batch
     if batch < 1:
         raise UsageError(f"--batch is 1 or more, not {batch}.")

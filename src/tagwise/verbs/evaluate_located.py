@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tagwise.localise.annotations import Annotations, LabelMaps
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.windows import Windows
-    from tagwise.verbs.locate import AnnotationFlags
+    from tagwise.verbs.annotation_flags import AnnotationFlags
     from tagwise.verbs.located_scores import LocatedScores
 
 TESTED = ("test", "validation", "train")
@@ -146,10 +146,12 @@ def evaluate_located(
     """
     from tagwise.base.devices import choose_device
     from tagwise.localise.models import load_located
-    from tagwise.localise.released import UNUSED, is_foreign
+    from tagwise.localise.released import RELEASED, UNUSED, is_foreign
     from tagwise.localise.target import digest_of
-    from tagwise.verbs.locate import open_parts, under_classes
+    from tagwise.verbs.annotated import open_parts, under_classes
 
+    if str(model) in RELEASED and not Path(model).exists():  # before the download
+        _refuse_out(out, boxes=RELEASED[str(model)].detector is not None, overwrite=overwrite)
     # Of a file of others the classes are its outputs', which those of the annotations are then too.
     named = flags.classes is not None and Path(model).is_file() and is_foreign(Path(model))
     names = read_lines(flags.classes, "--classes") if flags.classes is not None and named else None

@@ -295,6 +295,18 @@ def refuse_given(flags: Mapping[str, Any], why: str) -> None:
         raise UsageError(f"--{given.replace('_', '-')} does nothing here, because {why}; leave it away.")
 
 
+def refuse_no_answers(top: int | None, threshold: float | None) -> None:
+    """Told before the work begins.
+
+    Raises:
+        UsageError: A number under or over which there would be no answer.
+    """
+    if top is not None and top < 1:
+        raise UsageError(f"--top is 1 or more, not {top}.")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"--threshold is 0 to 1, not {threshold:g}.")
+
+
 def refuse_no_workers(workers: int | None) -> None:
     """Told before the work begins.
 

@@ -13,7 +13,7 @@ from tagwise.base.progress import printable, progress, say
 from tagwise.verbs.evaluate_located import LookFlags
 from tagwise.verbs.lines import read_lines
 from tagwise.verbs.located_answers import LocatedPredictResult
-from tagwise.verbs.planning import refuse_given, refuse_no_workers, several
+from tagwise.verbs.planning import refuse_given, refuse_no_answers, refuse_no_workers, several
 from tagwise.verbs.predict_located import predict_located
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def predict(
     from tagwise.training.loading import load
     from tagwise.transfer.tagger import Tagger
 
+    refuse_no_answers(top, threshold)
     look = LookFlags(scales=scales, mirror=mirror, window=window, summed=summed)
     if tells_where(model):
         refuse_given({"workers": workers}, f"{model} tells where things are")
@@ -121,8 +122,6 @@ def predict(
     if format == "coco":
         raise UsageError(f"--format coco is of boxes, and {model} tells labels of whole pictures; leave it away.")
     top, threshold = 5 if top is None else top, 0.0 if threshold is None else threshold
-    if top < 1 or not 0 <= threshold <= 1:
-        raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
     refuse_no_workers(workers)
     out = None if out is None else Path(out)
     chosen = _chosen_format(format, out)

@@ -11,6 +11,7 @@ from tagwise.base.files import write_bytes, write_text
 from tagwise.base.progress import printable, progress, say
 from tagwise.verbs.evaluate_located import LookFlags, refuse_look
 from tagwise.verbs.located_answers import Form, FoundObject, LocatedAnswer, LocatedPredictResult, as_csv, as_jsonl
+from tagwise.verbs.located_drawings import draw_found, draw_map
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from tagwise.localise.models import LocatedModel
     from tagwise.localise.writing_detections import Detections
 
-LEGIBLE_SIDE = 320
-"""Pixels; smaller pictures are drawn on enlarged by whole numbers, so that names can be read."""
 _FORMS: dict[str, Form] = {".csv": "csv", ".jsonl": "jsonl", ".json": "coco", "": "pictures"}
 """By suffix of what is written; a folder has none."""
 
@@ -162,48 +161,6 @@ class _Work:
         )
 
 
-def draw_found(picture_HWC: NDArray[np.uint8], found: Detections, names: Sequence[str]) -> NDArray[np.uint8]:
-    """What a detector found, on its picture, which is enlarged where it is small."""
-    import numpy as np
-
-    from tagwise.localise import rasters
-    from tagwise.localise.drawing import DrawnObjects, draw_objects
-
-    keypoints_NK3 = None
-    if found.keypoints_NK3 is not None:
-        keypoints_NK3 = np.array(found.keypoints_NK3, np.float64)
-        keypoints_NK3[..., 2] = 2  # all are told; how surely, a drawing cannot show
-    masks = [rasters.decode(mask) for mask in found.masks or ()]
-    objects = DrawnObjects(
-        boxes_N4=np.asarray(found.boxes_N4, np.float64),
-        labels_N=np.asarray(found.labels_N, np.int64),
-        names=names,
-        scores_N=np.asarray(found.scores_N, np.float64),
-        masks_NHW=np.stack(masks) if masks else None,
-        keypoints_NK3=keypoints_NK3,
-    )
-    return draw_objects(picture_HWC, objects, scale=legible_scale(picture_HWC.shape[:2]))
-
-
-def draw_map(picture_HWC: NDArray[np.uint8], labels_HW: NDArray[np.uint8], names: Sequence[str]) -> NDArray[np.uint8]:
-    """Classes of pixels over their picture, above their names; a background is left as it is."""
-    import numpy as np
-
-    from tagwise.localise.drawing import with_legend
-    from tagwise.localise.overlays import overlay
-
-    scale = legible_scale(picture_HWC.shape[:2])
-    plain = 0 if names[0] == "background" else None
-    large_HWC, large_HW = (values.repeat(scale, 0).repeat(scale, 1) for values in (picture_HWC, labels_HW))
-    shown = [label for label in np.unique(labels_HW).tolist() if label != plain]
-    return with_legend(overlay(large_HWC, large_HW, plain=plain), shown, names)
-
-
-def legible_scale(size: Sequence[int]) -> int:
-    """How much a picture of this height and width is enlarged, so that names on it can be read."""
-    return max(1, LEGIBLE_SIDE // max(size))
-
-
 def _best(found: Detections, threshold: float) -> Detections:
     """From the threshold on, the surest first."""
     import numpy as np
@@ -269,8 +226,6 @@ def _refuse_idle(model: LocatedModel, top: int | None, threshold: float | None, 
         if any(idle.values()):
             given = next(name for name, was in idle.items() if was)
             raise UsageError(f"{given} for boxes; {model.name} tells the class of each pixel.")
-    if (top is not None and top < 1) or (threshold is not None and not 0 <= threshold <= 1):
-        raise UsageError(f"--top is 1 or more and --threshold 0 to 1; {top} and {threshold} were given.")
 
 
 def _files(

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
+from tagwise.verbs.annotation_flags import AnnotationFlags, Exif, Form, Zero, refuse_annotations
 from tagwise.verbs.planning import (
     PlanFlags,
     feed_files,
     make_plan,
     memory_format_of,
     plan_facts,
+    refuse_given,
     refuse_idle_flags,
     refuse_no_workers,
 )
@@ -51,13 +53,13 @@ def train(
     class_column: str | None = None,
     pictures: Path | str | None = None,
     maps: Path | str | None = None,
-    form: str | None = None,
+    form: Form | None = None,
     one_based: bool = True,
-    exif: str | None = None,
+    exif: Exif | None = None,
     classes: Path | str | None = None,
     ignore: int | None = None,
     object_value: int | None = None,
-    zero: str = "background",
+    zero: Zero = "background",
     recipe: str | None = None,
     plan: Path | str | None = None,
     images: str | None = None,
@@ -119,9 +121,10 @@ def train(
         workers: Threads that decode pictures.
         keep_last: Newest checkpoints that stay.
         keep_every: Epochs after each of which a checkpoint stays for good; the best on held-out pictures always does.
-        dry_run: Say steps, rates, memory and time, and train nothing.
-        ranks: Processes that a dry run reckons with.
-        rate: Pictures a second, of all processes, that a dry run reckons with; by default it is measured here.
+        dry_run: Say steps and rates, and without --head memory and time; train nothing.
+        ranks: Processes that a dry run without --head reckons with.
+        rate: Pictures a second, of all processes, that a dry run without --head reckons with; by default it is measured
+            here.
         overwrite: Begin anew in a folder of another run.
 
     Raises:
@@ -139,9 +142,25 @@ def train(
     keep = Keep(last=keep_last, every_epochs=keep_every)
     refuse_no_workers(workers)
     refuse_idle_flags(ranks, rate, dry_run=dry_run)
-    located = {"pictures": pictures, "maps": maps, "form": form, "exif": exif, "classes": classes}
-    if head is None and (idle := [name for name, value in located.items() if value is not None]):
-        raise UsageError(f"--{idle[0]} is for annotations; give --head, such as --head faster.")
+    annotations = AnnotationFlags(
+        pictures=None if pictures is None else Path(pictures),
+        maps=None if maps is None else Path(maps),
+        form=form,
+        one_based=one_based,
+        exif=exif,
+        classes=None if classes is None else Path(classes),
+        ignore=ignore,
+        object_value=object_value,
+        zero=zero,
+        test=None if test is None else Path(test),
+        holdout=holdout,
+    )
+    labelled = {"test_fraction": test_fraction, "picture_column": picture_column, "class_column": class_column}
+    if head is None:
+        refuse_annotations(Path(target))
+        annotations.refuse("without --head the target's pictures are labelled as a whole", but=("test", "holdout"))
+    else:
+        refuse_given(labelled | {"ranks": ranks, "rate": rate}, f"--head {head} tells where things are")
     if freeze is not None and from_ is None:
         raise UsageError("--freeze keeps what a model has learnt; give the model with --from.")
     out = Path(out)
@@ -150,21 +169,8 @@ def train(
     )
     seed = flags.settings().get("seed", 0) if seed is None else seed
     if head is not None:
-        from tagwise.verbs.locate import AnnotationFlags, train_located
+        from tagwise.verbs.locate import train_located
 
-        annotations = AnnotationFlags(
-            pictures=None if pictures is None else Path(pictures),
-            maps=None if maps is None else Path(maps),
-            form=form,
-            one_based=one_based,
-            exif=exif,
-            classes=None if classes is None else Path(classes),
-            ignore=ignore,
-            object_value=object_value,
-            zero=zero,
-            test=None if test is None else Path(test),
-            holdout=holdout,
-        )
         return train_located(
             head,
             Path(target),

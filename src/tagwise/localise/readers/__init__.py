@@ -106,7 +106,9 @@ def read_json(path: Path) -> Any:
 
 
 def finite(value: Any) -> float | None:
-    """A finite number, else None; numbers in text are numbers."""
+    """A finite number, else None; numbers in text are numbers, and true and false are none."""
+    if isinstance(value, bool):
+        return None
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -117,7 +119,7 @@ def finite(value: Any) -> float | None:
 def whole(value: Any) -> int | None:
     """A whole number that 64 bits hold, else None."""
     number = finite(value)
-    if number is None or isinstance(value, bool) or number != int(number) or abs(number) >= 2**63:
+    if number is None or number != int(number) or abs(number) >= 2**63:
         return None
     return int(value) if isinstance(value, int) else int(number)
 

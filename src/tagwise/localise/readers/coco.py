@@ -12,18 +12,8 @@ from tagwise.base.errors import DataRefused, UsageError
 from tagwise.base.progress import printable
 from tagwise.localise.annotations import Category
 from tagwise.localise.faults import Faults, Kind
-from tagwise.localise.readers import (
-    PARTS,
-    Box,
-    RawObject,
-    RawPicture,
-    RawSet,
-    Reading,
-    finite,
-    read_json,
-    size_of,
-    whole,
-)
+from tagwise.localise.readers import PARTS, RawObject, RawPicture, RawSet, Reading, read_json, size_of, whole
+from tagwise.localise.readers.coco_objects import Ids, read_object
 
 KINDS = ("instances_", "person_keypoints_", "captions_", "stuff_", "panoptic_", "image_info_")
 """How names of COCO's own files begin, all of which lie in one folder."""
@@ -84,9 +74,9 @@ def _read_file(path: Path) -> RawSet:
     annotations = plain.get("annotations", [])
     if not isinstance(annotations, list):
         raise DataRefused(f"{path} has 'annotations' that are no list; it is no COCO JSON of objects.")
-    names, ids = {category.id: category.name for category in categories}, _Ids(annotations)
+    names, ids = {category.id: category.name for category in categories}, Ids(annotations)
     for place, entry in enumerate(annotations):
-        read = _object(entry, place, path, names, ids, faults)
+        read = read_object(entry, place, path, names, ids, faults)
         if read is None:
             continue
         picture, found = read
@@ -121,6 +111,9 @@ def _categories(entries: list[Any], path: Path, faults: Faults) -> tuple[Categor
             raise DataRefused(f"{path}: category {place + 1} of its list has no id or no name; give it both.")
         words = entry.get("keypoints") or ()
         points = tuple(map(str, words)) if isinstance(words, list | tuple) else ()
+        if alone := _unpaired(points):
+            said = f"{', '.join(alone[:8])} stay as they are in the mirror; name each left and right that swap"
+            faults.add(Kind.UNPAIRED, path, name, said)
         categories.append(Category(id=number, name=name.strip(), keypoints=points, mirrored=mirrored(points)))
     for what in ("id", "name"):
         value, count = Counter(getattr(one, what) for one in categories).most_common(1)[0] if categories else ("", 0)
@@ -142,6 +135,14 @@ def mirrored(points: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(known.get(name, place) for place, name in enumerate(names))
 
 
+def _unpaired(points: tuple[str, ...]) -> list[str]:
+    """Keypoints that the mirror leaves though they sound like a side's; all, where it leaves all of several."""
+    alone = [name for place, name in enumerate(points) if mirrored(points)[place] == place]
+    if len(alone) == len(points) > 1:
+        return alone
+    return [name for name in alone if re.search("left|right|(^|[^a-z])[lr]([^a-z]|$)", name.lower())]
+
+
 def _pictures(entries: list[Any], path: Path, faults: Faults) -> dict[int, tuple[str, tuple[int, int] | None]]:
     pictures: dict[int, tuple[str, tuple[int, int] | None]] = {}
     names: set[str] = set()
@@ -158,73 +159,6 @@ def _pictures(entries: list[Any], path: Path, faults: Faults) -> dict[int, tuple
             pictures[number] = name, size_of(entry.get("width"), entry.get("height"))
             names.add(name)
     return pictures
-
-
-class _Ids:
-    """Gives an id that a second annotation has a new one, above all others."""
-
-    def __init__(self, entries: list[Any]) -> None:
-        ids = (whole(entry.get("id")) for entry in entries if isinstance(entry, Mapping))
-        self._next = max((number for number in ids if number is not None), default=0) + 1
-        self._seen: dict[int, Any] = {}
-
-    def settle(self, number: int | None, entry: Any) -> tuple[int, str]:
-        """The id to use, and what was done: empty, ``new``, or ``again`` for the same entry once more."""
-        if number is not None and number not in self._seen:
-            self._seen[number] = entry
-            return number, ""
-        if number is not None and self._seen[number] == entry:
-            return number, "again"
-        self._next += 1
-        return self._next - 1, "new" if number is not None else ""
-
-
-def _object(
-    entry: Any, place: int, path: Path, names: dict[int, str], ids: _Ids, faults: Faults
-) -> tuple[int, RawObject] | None:
-    where = f"entry {place + 1}"
-    if not isinstance(entry, Mapping):
-        faults.add(Kind.MALFORMED, path, where, "it is no table; dropped")
-        return None
-    given = whole(entry.get("id"))
-    number, done = ids.settle(given, entry)
-    if done == "again":
-        faults.add(Kind.SAME_ID, path, number, "the same once more; dropped")
-        return None
-    if done:
-        faults.add(Kind.SAME_ID, path, given, f"another object has this id; it is {number} now")
-    picture, category = whole(entry.get("image_id")), whole(entry.get("category_id"))
-    if category not in names:
-        said = f"category_id {entry.get('category_id')} is none of {', '.join(map(str, list(names)[:8]))}"
-        faults.add(Kind.UNKNOWN_CLASS, path, number, said)
-        return None
-    shape, box = entry.get("segmentation") or None, _box(entry.get("bbox"))
-    if picture is None or not isinstance(shape, list | Mapping | None) or (box is None and shape is None):
-        faults.add(Kind.MALFORMED, path, number, "it has no image_id, or neither bbox nor segmentation; dropped")
-        return None
-    points = entry.get("keypoints")
-    return picture, RawObject(
-        category=names[category],
-        id=number,
-        box=box,
-        shape=shape,
-        area=_area(entry.get("area")),
-        crowd=bool(entry.get("iscrowd")),
-        keypoints=points if isinstance(points, list) and points else None,
-    )
-
-
-def _box(values: Any) -> Box | None:
-    """Corners; NaN stays, so that it is listed."""
-    if not isinstance(values, list) or len(values) != 4:
-        return None
-    x, y, width, height = (float("nan") if (number := finite(value)) is None else number for value in values)
-    return x, y, x + width, y + height
-
-
-def _area(value: Any) -> float | None:
-    area = finite(value)
-    return area if area is not None and area >= 0 else None
 
 
 def _licence(plain: Mapping[str, Any]) -> str:

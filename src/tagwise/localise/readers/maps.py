@@ -135,6 +135,10 @@ class Meaning:
     category_ids: Mapping[int, str] | None = None
     """Of the objects in the same pictures: values may be their ids."""
 
+    def __post_init__(self) -> None:
+        if self.zero not in ("background", "ignore"):
+            raise UsageError(f"--zero is background or ignore, not {self.zero!r}.")
+
 
 def value_legend(path: Path, values: set[int], meaning: Meaning) -> Legend:
     """What grey and palette values mean.
@@ -174,7 +178,7 @@ def _names(path: Path, used: list[int], first: int, meaning: Meaning) -> tuple[s
         shown = ", ".join(map(str, used[:12])) + (" ..." if len(used) > 12 else "")
         raise DataRefused(
             f"The maps of {path} hold the values {shown}, with gaps; name the classes 0, 1, 2, ... with --classes, "
-            "or the value of objects with --object-value."
+            "or the value of objects with --object-value, or give --form instances if each value is an object."
         )
     return tuple("background" if value == 0 else f"class {value}" for value in range(first, top + 1))
 

@@ -1,7 +1,9 @@
 """Trainings that say where things are: published ones on COCO, ADE20K, Cityscapes and Pascal Context, and our own.
 
 Detectron2's ResNeSt settings are those of the fork's configs and of ``d2/README``; those of segmentation
-are PyTorch-Encoding's. Detectron2 lets biases decay, which ours do not.
+are PyTorch-Encoding's. What stays otherwise: detectron2 lets biases decay, learns the boxes of proposals by L1, ours by
+torchvision's smooth L1, and divides a RetinaNet's losses by a running mean of the anchors with an object, ours by those
+of each picture; torchvision's second head on pixels learns at ten times the rate, ours at that of all the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 from tagwise.base.errors import UsageError
 from tagwise.base.views import View
+from tagwise.nets.designs import find_design
 from tagwise.pixels.augment import Augment
 from tagwise.training.heads import DETECTORS, SEGMENTERS, Detector, Segmenter, Sizing
 from tagwise.training.plans import Plan
@@ -35,12 +38,18 @@ def _located(changes: dict[str, Any], **settings: Any) -> Plan:
     return planned(changes, **{"task": "locate", "view": _VIEW, "augment": _AS_THEY_ARE, "nesterov": False, **settings})
 
 
+def _warmed(changes: dict[str, Any], **settings: Any) -> Plan:
+    """The rate rises from a thousandth of its peak (detectron2's ``WARMUP_FACTOR``; torchvision's references too)."""
+    plan = _located(changes, **settings)
+    return dataclasses.replace(plan, warmup_rate=changes.get("warmup_rate", plan.peak_rate / 1000))
+
+
 def _resnest(changes: dict[str, Any], detector: Detector, sizing: Sizing, end: int, *drops: int) -> Plan:
     """16 pictures a step, rate 0.02, 1000 steps of warm-up from a thousandth of it; all norms are synchronised."""
     whole = dataclasses.replace(
         detector, **_DETECTRON2, norm="synchronised", box_convs=4, proposals=(2000 if detector.cascaded else 1000, 1000)
     )
-    return _located(
+    return _warmed(
         changes,
         design="resnest50",
         view=RESNEST_VIEW,
@@ -48,7 +57,6 @@ def _resnest(changes: dict[str, Any], detector: Detector, sizing: Sizing, end: i
         sizing=sizing,
         norms="synchronised",
         precise_batches=200,
-        warmup_rate=0.00002,
         **at(0.02, batch=16),
         **stepped(end, *drops, of=1000 * 16, rise=1),
     )
@@ -90,22 +98,24 @@ _CASCADE_MASK = Detector(kind="cascade-mask", class_agnostic=True)
 
 
 def _detectron2(changes: dict[str, Any], head: str, end: int, *drops: int) -> Plan:
-    """Stem and first stage stay as they were pretrained, and so do the norms of the whole backbone."""
+    """Stem and first stage stay as they were pretrained, and so do the norms of the whole backbone.
+
+    Boxes beside keypoints are learnt by smooth L1, all others by L1.
+    """
     cascaded = head in ("cascade", "cascade-mask")
     detector = Detector(
         kind=head,  # type: ignore[arg-type]
-        **_DETECTRON2,
+        **_DETECTRON2 | ({"box_loss": "smooth_l1", "box_beta": 0.5} if head == "keypoint" else {}),
         top_from_stage=head == "retina",
         class_agnostic=cascaded,
-        proposals=(2000 if cascaded else 1000, 1000),
+        proposals=(2000 if cascaded else 1500 if head == "keypoint" else 1000, 1000),
     )
-    return _located(
+    return _warmed(
         changes,
         design="resnet50",
         detector=detector,
         sizing=Sizing(shorter=_ONE_OF),
         **({"norms": "frozen", "freeze": "stem+1"} if changes.get("start") else {}),
-        warmup_rate=0.00002,
         **at(0.01 if head == "retina" else 0.02, batch=16),
         **stepped(end, *drops, of=1000 * 16, rise=1),
     )
@@ -129,13 +139,12 @@ def torchvision_detection(pictures: int, head: str = "faster", **changes: Any) -
     """Torchvision's references: 26 epochs, 46 for keypoints; the norms stay as they were pretrained."""
     head = _detecting(head, "torchvision_detection")
     end, *drops = (46, 36, 43) if head == "keypoint" else (26, 16, 22)
-    return _located(
+    return _warmed(
         changes,
         design="resnet50",
         detector=_AS_RELEASED.get(head) or Detector(kind=head),  # type: ignore[arg-type]
         sizing=Sizing(shorter=(800,)) if head != "keypoint" else Sizing(shorter=_ONE_OF),
         **({"norms": "frozen", "freeze": "stem+1"} if changes.get("start") else {}),
-        warmup_rate=0.00002,
         **at(0.01 if head == "retina" else 0.02, batch=16),
         **stepped(end, *drops, of=pictures) | {"warmup_fraction": min(1000 * 16 / (end * pictures), 0.2)},
     )
@@ -156,13 +165,13 @@ def torchvision_segmentation(pictures: int, head: str = "fcn", **changes: Any) -
 
 
 def _encoding(changes: dict[str, Any], head: str, pictures: int, rate: float, epochs: int, **settings: Any) -> Plan:
-    """Rates are told for 16 pictures; the head learns at ten times the backbone's."""
+    """Rates are told for 16 pictures; the head learns at ten times the backbone's; in use the longer side is 520."""
     segmenter = Segmenter(
         kind=head,  # type: ignore[arg-type]
         auxiliary=0.2,
         align_corners=True,
     )
-    sizing = Sizing(jitter=(0.5, 2.0), base=520, crop=480, test_shorter=520, test_longest=4096)
+    sizing = Sizing(jitter=(0.5, 2.0), base=520, crop=480, test_shorter=520, test_longest=520)
     return _located(
         changes,
         **{
@@ -180,15 +189,27 @@ def _encoding(changes: dict[str, Any], head: str, pictures: int, rate: float, ep
     )
 
 
-def _encoding_recipe(name: str, words: str, rate: float, epochs: int) -> Callable[..., Plan]:
+def _encoding_recipe(
+    name: str, words: str, rate: float, epochs: int, by_design: dict[str, int] | None = None
+) -> Callable[..., Plan]:
+    lengths = {find_design(design): longer for design, longer in (by_design or {}).items()}
+
     def recipe(pictures: int, head: str = "deeplabv3", **changes: Any) -> Plan:
-        return _encoding(changes, _segmenting(head, name), pictures, rate, epochs)
+        design = changes.get("design", "resnest50")
+        length = lengths.get(find_design(design) if isinstance(design, str) else design, epochs)
+        return _encoding(changes, _segmenting(head, name), pictures, rate, length)
 
     recipe.__doc__ = f"PyTorch-Encoding's training on {words}."
     return recipe
 
 
-encoding_ade20k = _encoding_recipe("encoding_ade20k", "ADE20K: 120 epochs, 180 for ResNeSt-101 and -200", 0.01, 120)
+encoding_ade20k = _encoding_recipe(
+    "encoding_ade20k",
+    "ADE20K: 120 epochs, 180 for ResNeSt-101 and -200",
+    0.01,
+    120,
+    {"resnest101": 180, "resnest200": 180},
+)
 encoding_cityscapes = _encoding_recipe("encoding_cityscapes", "Cityscapes: 240 epochs", 0.01, 240)
 encoding_context = _encoding_recipe("encoding_context", "Pascal Context: 80 epochs", 0.001, 80)
 encoding_coco = _encoding_recipe("encoding_coco", "COCO: 30 epochs", 0.004, 30)
@@ -254,90 +275,3 @@ def _segmenting(head: str, recipe: str) -> str:
     if head not in SEGMENTERS:
         raise UsageError(f"The recipe {recipe} is for {', '.join(SEGMENTERS)}, not for {head}; give another --recipe.")
     return head
-
-
-PUBLISHED: dict[str, dict[str, str]] = {
-    "resnest_faster": {
-        "resnet50": "box AP 39.25",
-        "resnet101": "box AP 41.37",
-        "resnest50": "box AP 42.33",
-        "resnest101": "box AP 44.72",
-    },
-    "resnest_cascade": {
-        "resnet50": "box AP 42.52",
-        "resnet101": "box AP 44.03",
-        "resnest50": "box AP 45.41",
-        "resnest101": "box AP 47.50",
-        "resnest200": "box AP 49.03",
-    },
-    "resnest_mask": {
-        "resnet50": "box AP 39.97, mask AP 36.05",
-        "resnet101": "box AP 41.78, mask AP 37.51",
-        "resnest50": "box AP 42.81, mask AP 38.14",
-        "resnest101": "box AP 45.75, mask AP 40.65",
-    },
-    "resnest_cascade_mask": {
-        "resnet50": "box AP 43.06, mask AP 37.19",
-        "resnet101": "box AP 44.79, mask AP 38.52",
-        "resnest50": "box AP 46.19, mask AP 39.55",
-        "resnest101": "box AP 48.30, mask AP 41.56",
-    },
-    "resnest_cascade_mask_tricks": {"resnest200": "box AP 50.54, mask AP 44.21"},
-    "detectron2_1x faster": {"resnet50": "box AP 37.9"},
-    "detectron2_1x retina": {"resnet50": "box AP 37.4"},
-    "detectron2_1x mask": {"resnet50": "box AP 38.6, mask AP 35.2"},
-    "detectron2_1x cascade-mask": {"resnet50": "box AP 42.1, mask AP 36.4"},
-    "detectron2_1x keypoint": {"resnet50": "box AP 53.6, keypoint AP 64.0"},
-    "detectron2_3x faster": {
-        "resnet50": "box AP 40.2",
-        "resnet101": "box AP 42.0",
-        "resnext101_32x8d": "box AP 43.0",
-    },
-    "detectron2_3x retina": {"resnet50": "box AP 38.7", "resnet101": "box AP 40.4"},
-    "detectron2_3x mask": {
-        "resnet50": "box AP 41.0, mask AP 37.2",
-        "resnet101": "box AP 42.9, mask AP 38.6",
-        "resnext101_32x8d": "box AP 44.3, mask AP 39.5",
-    },
-    "detectron2_3x cascade-mask": {"resnet50": "box AP 44.3, mask AP 38.5"},
-    "detectron2_3x keypoint": {
-        "resnet50": "box AP 55.4, keypoint AP 65.5",
-        "resnet101": "box AP 56.4, keypoint AP 66.1",
-        "resnext101_32x8d": "box AP 57.3, keypoint AP 66.0",
-    },
-    "torchvision_detection faster": {"resnet50": "box AP 37.0"},
-    "torchvision_detection retina": {"resnet50": "box AP 36.4"},
-    "torchvision_detection mask": {"resnet50": "box AP 37.9, mask AP 34.6"},
-    "torchvision_detection keypoint": {"resnet50": "box AP 54.6, keypoint AP 65.0"},
-    "torchvision_segmentation fcn": {
-        "resnet50": "mean IoU 60.5, pixel accuracy 91.4",
-        "resnet101": "mean IoU 63.7, pixel accuracy 91.9",
-    },
-    "torchvision_segmentation deeplabv3": {
-        "resnet50": "mean IoU 66.4, pixel accuracy 92.4",
-        "resnet101": "mean IoU 67.4, pixel accuracy 92.4",
-    },
-    "encoding_ade20k fcn": {"resnest50": "mean IoU 42.94, pixel accuracy 80.18"},
-    "encoding_ade20k deeplabv3": {
-        "resnest50": "mean IoU 45.12, pixel accuracy 81.17",
-        "resnest101": "mean IoU 46.91, pixel accuracy 82.07",
-        "resnest200": "mean IoU 48.36, pixel accuracy 82.45",
-        "resnest269": "mean IoU 47.60, pixel accuracy 82.62",
-    },
-    "encoding_context fcn": {"resnest50": "mean IoU 51.98, pixel accuracy 79.19"},
-    "encoding_context deeplabv3": {
-        "resnest50": "mean IoU 53.19, pixel accuracy 80.41",
-        "resnest101": "mean IoU 56.49, pixel accuracy 81.91",
-        "resnest200": "mean IoU 58.37, pixel accuracy 82.50",
-        "resnest269": "mean IoU 58.92, pixel accuracy 83.06",
-    },
-    "encoding_cityscapes deeplabv3": {"resnest200": "mean IoU 82.7"},
-}
-"""Published scores by recipe, or recipe and head, and design: COCO val2017, torchvision's semantic ones on COCO
-pictures with VOC's labels, and the validation parts of ADE20K, Pascal Context and Cityscapes."""
-
-
-def published_score(recipe: str, head: str, design: str) -> str | None:
-    """What was published of a recipe with a head and a design, in words; None where nothing was."""
-    rows = PUBLISHED.get(recipe) or PUBLISHED.get(f"{recipe} {head}") or {}
-    return rows.get(design)
