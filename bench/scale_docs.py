@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.corpus import same
 from bench.record import machine, read_record
 from tagwise.pages.markdown import table_lines
 from tagwise.pages.page import Table
@@ -29,9 +30,9 @@ def corpus_table() -> str:
     ]  # fmt: skip
     columns = ("pictures", "contender", "processor's seconds", "seconds", "peak MiB", "over the best by hand")
     parts = [table_lines(Table(columns=columns, rows=rows, numeric=columns[2:]))]
-    same = all(len(table["contents"]) == 1 for table in found["tables"].values())
+    alike = all(map(same, found["tables"].values()))
     parts.append(
-        f"{'All wrote the same labels, counts and factors.' if same else 'What they wrote differs.'} Medians of "
+        f"{'All wrote the same labels, counts and factors.' if alike else 'What they wrote differs.'} Medians of "
         f"{found['rounds']} rounds, least and most in brackets; {found['threads']} threads and "
         f"{found['engine_memory_gib']:g} GiB for each engine, on {machine(record)}. {_reached(found['tables'])}"
     )
@@ -104,10 +105,10 @@ def cluster_words() -> str:
     if record is None:
         return "Not measured yet."
     found = record["results"]
-    same = found["in_memory"] == found["by_cluster"]
+    alike = found["in_memory"] == found["by_cluster"]
     return (
         f"{found['pictures']:,} pictures, two executors, one of them killed after {found['killed_after_seconds']:.1f} "
-        f"seconds while the tags were sorted: {'every byte is that of one process' if same else 'the bytes differ'}; "
+        f"seconds while the tags were sorted: {'every byte is that of one process' if alike else 'the bytes differ'}; "
         f"on {machine(record)}."
     )
 
