@@ -64,11 +64,11 @@ def _extrapolated(tables: dict[str, Any]) -> str:
     each = f"{1e6 * further:.1f} microseconds of one core, {minutes:,.0f} minutes for so many"
     return (
         f"To {_LARGE:,} pictures: from {small:,} to {large:,} a further picture cost {each}. What grows with them is "
-        "the engine's sort of picture and number and the walks in blocks; keys and labels grow with the distinct raw tags "
-        f"alone. A sort takes more for each row the more there are, at most {growth:.2f} times by the logarithm, and "
-        "reads and writes the table twice where it is larger than the memory; Spark shares it out over machines. This "
-        "is a reckoning, not a measurement: beyond one disk's speed, and one machine's memory of distinct raw tags, it "
-        "does not hold."
+        "the engine's sort of picture and number and the walks in blocks; keys and labels grow with the distinct raw "
+        f"tags alone. A sort takes more for each row the more there are, at most {growth:.2f} times by the logarithm, "
+        "and reads and writes the table twice where it is larger than the memory; Spark shares it out over machines. "
+        "This is a reckoning, not a measurement: beyond one disk's speed, and one machine's memory of distinct raw "
+        "tags, it does not hold."
     )
 
 
