@@ -515,7 +515,7 @@ def test_patience_ends_a_training_and_the_best_becomes_the_model(tmp_path: Path)
         job = replace(tiny_job(folder, patience=1, model_of="best"), judge=judge)
         with pytest.MonkeyPatch.context() as patch:
             if dies:
-                patch.setattr(loop.Learner, "result", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+                patch.setattr(Learner, "result", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
             seen_V = train(job)
         return state_bytes(job.task.net), int(seen_V.sum())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tagwise.base import rng
 from tagwise.base.views import View
@@ -156,7 +156,7 @@ def first_losses(kind: Loss, pictures: int = 2000) -> tuple[float, float]:
     return float(-(q * np.log(q) + (1 - q) * np.log1p(-q)).sum()), 0.0
 
 
-def state_bytes(net: ResidualNet) -> dict[str, bytes]:
+def state_bytes(net: nn.Module) -> dict[str, bytes]:
     """Every tensor of the net, bit by bit."""
     return {name: tensor.contiguous().numpy().tobytes() for name, tensor in net.state_dict().items()}
 
