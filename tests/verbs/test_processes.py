@@ -45,6 +45,25 @@ if __name__ == "__main__":
 """The command, but the first time that a checkpoint of 600 pictures or more is half-written its process dies."""
 
 
+TELLS_WHO_IS_LEFT = """
+import atexit, sys
+from pathlib import Path
+from tagwise.cli import main
+
+def tell():
+    left = [name for name in Path("/proc/self/task").glob("*/comm") if "gloo" in name.read_text()]
+    sys.stderr.write(f"{len(left)} threads left\\n")
+
+if __name__ == "__main__":
+    atexit.register(tell)
+    main()
+"""
+"""The command; as it ends, it tells how many threads that talk to the others are still there.
+
+Such a thread aborts the process if it wants the interpreter's lock when that is being taken down.
+"""
+
+
 def start(
     *arguments: str | Path, restarts: int = 0, program: tuple[str | Path, ...] = ("-m", "tagwise")
 ) -> subprocess.Popen[str]:
@@ -77,10 +96,13 @@ def workers_of(launcher: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def undisturbed(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("two") / "run"
-    out, err = finish(start(*pretrain(road, folder)))
+    place = tmp_path_factory.mktemp("two")
+    folder, program = place / "run", place / "program.py"
+    program.write_text(TELLS_WHO_IS_LEFT)
+    out, err = finish(start(*pretrain(road, folder), program=(program,)))
     result = json.loads(out)  # one process talks, once
     assert result["finished"]
+    assert err.count("0 threads left") == 2
     assert err.count("learning rate:") == 1
     return folder
 
@@ -110,13 +132,16 @@ def test_p12_killed_at_a_random_instant_and_in_a_write_the_job_comes_back_and_th
 def test_p13_a_signal_to_one_process_stops_all_with_everything_saved(
     road: Road, undisturbed: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    launcher = start(*pretrain(road, folder))
+    folder, program = tmp_path / "run", tmp_path / "program.py"
+    program.write_text(TELLS_WHO_IS_LEFT)
+    launcher = start(*pretrain(road, folder), program=(program,))
     while not list(folder.glob("checkpoints/*.pt")):
         time.sleep(0.05)
         assert launcher.poll() is None
     os.kill(workers_of(launcher.pid)[0], signal.SIGTERM)
     _, err = finish(launcher, code=1)  # torchrun has a code of its own
+    assert " threads left" in err
+    assert err.count(" threads left") == err.count("\n0 threads left")
     assert "all saved; give the same command to go on" in err
     finish(start(*pretrain(road, folder)))
     assert losses(folder) == losses(undisturbed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import time
 import uuid
@@ -132,6 +134,7 @@ def join_ranks(device: str | None = None) -> Iterator[tuple[Ranks, torch.device]
     if device in (None, "cuda") and torch.cuda.is_available():
         device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
     chosen = choose_device(device)
+    importlib.import_module("torch._dynamo")  # DDP imports it, and what it finds then it keeps: the group for good
     try:
         store, rank, world = next(distributed.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
         distributed.init_process_group(
@@ -160,6 +163,7 @@ def join_ranks(device: str | None = None) -> Iterator[tuple[Ranks, torch.device]
             "from the last checkpoint."
         ) from error
     finally:
+        gc.collect()  # the group's threads end with the last reference to it; later they would abort the process
         distributed.destroy_process_group()
 
 
