@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from bench.record import machine, read_record
+from tagwise.base.settings import from_plain
+from tagwise.localise.comparisons import LocatedComparison
 from tagwise.pages.markdown import table_lines
 from tagwise.pages.page import Table
 from tagwise.training.plans import Plan
 from tagwise.training.recipes import LOCATING
 from tagwise.training.recipes.published import PUBLISHED
+from tagwise.verbs.compared_starts import length_table, statements
 
 _PICTURES = 10_000
 """That recipes of epochs are told for; only ratios are shown."""
@@ -103,3 +106,23 @@ def _measured(name: str, found: dict[str, Any]) -> list[str]:
         f"{minutes['mean']:.1f}",
         f"{cpu['mean']:.1f}",
     ]
+
+
+def finding_text() -> str:
+    """What starting from tags and from classes did to a detector."""
+    record = read_record("locate_finding")
+    if record is None:
+        return "Not measured yet."
+    results = record["results"]
+    compared = results["steps"][-1]
+    comparison = from_plain(LocatedComparison, compared["result"]["comparison"], "the record")
+    minutes = sum(step["cpu_seconds"] for step in results["steps"]) / 60
+    commands = "\n".join(step["command"] for step in results["steps"])
+    told = [
+        f"The commands, on {machine(record)}, {minutes:.0f} minutes of one processor together; "
+        "`python -m bench.locate_finding FOLDER_WITH_DATA` does it again:",
+        f"```text\n{commands}\n```",
+        table_lines(length_table(comparison)),
+        "\n".join(f"- {statement}" for statement in statements(comparison)),
+    ]
+    return "\n\n".join(told)

@@ -295,6 +295,7 @@ def pages() -> dict[Path, str]:
         REPOSITORY / "docs" / "localisation.md": {
             "recipes": locate_docs.recipe_table(),
             "measured": locate_docs.measured_table(),
+            "finding": locate_docs.finding_text(),
         },
         REPOSITORY / "docs" / "training.md": {"recipes": recipe_table(), "notes": recipe_notes()},
     }

@@ -221,6 +221,7 @@ SMALL_DETECTOR = Detector(
     channels=128,
     anchor_sizes=(8.0, 16.0, 32.0, 64.0, 128.0),
     anchors_sampled=128,
+    candidates=(500, 250),
     proposals=(200, 200),
     regions_sampled=64,
     box_width=256,
@@ -236,8 +237,8 @@ def small_detection(pictures: int, head: str = "faster", **changes: Any) -> Plan
         changes,
         design="resnet18",
         detector=dataclasses.replace(SMALL_DETECTOR, kind=kind, class_agnostic=cascaded),  # type: ignore[arg-type]
-        sizing=Sizing(shorter=(128, 192), drawn="range", longest=320, test_shorter=160, test_longest=320),
-        images=40 * pictures,
+        sizing=Sizing(shorter=(128, 160), drawn="range", longest=320, test_shorter=160, test_longest=320),
+        images=24 * pictures,
         batch=min(8, pictures),
         rate_per_256=0.02 * 256 / 8,
         clip_norm=10.0,
