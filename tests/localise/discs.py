@@ -70,7 +70,9 @@ def annotated(
 def mapped(map_HW: NDArray[np.uint8], place: str = "a.png") -> tuple[MappedPicture, NDArray[np.uint8]]:
     """A picture that is bright where its map has class 1."""
     height, width = map_HW.shape
-    picture = MappedPicture(place=Place(place), name=place, width=width, height=height, read_map=lambda: map_HW)
+    picture = MappedPicture(
+        place=Place(place), name=place, width=width, height=height, read_map=lambda: map_HW, digest=""
+    )
     return picture, bright(map_HW == 1)
 
 

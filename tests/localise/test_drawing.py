@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tagwise.localise.annotations import IGNORE
-from tagwise.localise.drawing import DrawnObjects, draw_objects, png, side_by_side, with_legend
+from tagwise.localise.drawing import DrawnObjects, draw_objects, png, with_legend
 from tagwise.localise.overlays import palette
 
 
@@ -141,23 +141,11 @@ def test_names_of_strangers_stay_on_one_short_line_inside_the_picture(name: str)
     drawn = draw_objects(grey(60, 120), objects([[100, 50, 119, 59]], names=[name], scores_N=np.array([0.5])))
     assert drawn.shape == (60, 120, 3)
     assert (drawn[:30] == 100).all()
-    sheet = side_by_side([drawn, drawn], [name, name])
-    assert sheet.shape[1] == 248
     assert with_legend(drawn, [0], [name]).shape[1] == 120
 
 
 def test_empty_pictures_are_drawn_as_they_are() -> None:
     assert (draw_objects(grey(10, 10), objects([])) == 100).all()
-
-
-def test_pictures_stand_beside_each_other_under_their_titles() -> None:
-    one, other = grey(30, 100), grey(20, 50) + 100
-    sheet = side_by_side([one, other], ["truth", "prediction"])
-    assert sheet.shape == (54, 158, 3)
-    assert (sheet[24:54, :100] == one).all()
-    assert (sheet[24:44, 108:] == other).all()
-    assert (sheet[44:, 108:] == 255).all()
-    assert (sheet[:24, :100] < 255).any()
 
 
 def test_a_legend_shows_colours_and_wraps() -> None:

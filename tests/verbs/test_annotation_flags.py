@@ -10,6 +10,7 @@ import pytest
 
 import tagwise
 from tagwise.base.errors import UsageError
+from tagwise.verbs.annotation_flags import AnnotationFlags
 from tests.localise.drawn_target import write_start, write_target
 from tests.localise.small import picture
 from tests.verbs.located_models import write_detector
@@ -81,6 +82,13 @@ def test_labels_of_whole_pictures_have_no_use_for_them(
         tagwise.compare(tmp_path / "pets", model=[given / "tags"], out=out, **flags)
     with pytest.raises(UsageError, match=said):
         tagwise.evaluate(tmp_path / "pets", model=given / "tags", **flags)
+
+
+def test_text_is_a_path() -> None:
+    """A string of class names would be read letter by letter."""
+    flags = AnnotationFlags.given(pictures="a", maps=None, classes="names.txt", test=Path("b"), form="maps")
+    assert (flags.pictures, flags.maps, flags.classes, flags.test) == (Path("a"), None, Path("names.txt"), Path("b"))
+    assert (flags.form, flags.one_based, flags.zero) == ("maps", True, "background")
 
 
 def test_evaluate_and_compare_refuse_them_as_train_does(given: Path, tmp_path: Path) -> None:

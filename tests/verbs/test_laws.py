@@ -17,7 +17,7 @@ from tagwise.tags.law_report import report_laws
 from tagwise.tags.raking import rake
 from tagwise.tags.table import Assignment
 from tagwise.verbs.laws import law_curves, law_facts, law_table, raking_lines, refuse_wrong_law, report_law
-from tagwise.verbs.pretrain import RunResult
+from tagwise.verbs.run_results import RunResult
 from tests.references.sampling import golden_arrays, golden_corpus
 from tests.verbs.road import DESIGN
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagwise.base.errors import DataRefused, TagwiseError
+from tagwise.base.errors import DataRefused
 from tagwise.base.files import TEMPORARY_PREFIX, claim_alone, open_atomically, write_json, write_text
 from tagwise.base.progress import progress, say
-from tagwise.corpus.sessions import SCRATCH, Engine, Session, open_session, parts
+from tagwise.corpus.sessions import SCRATCH, Engine, Session, open_session
+from tagwise.corpus.sound_files import check_length, map_array, read_batches, read_columns, sound
 from tagwise.tags.table import (
     Assignment,
     Counts,
@@ -97,20 +98,8 @@ def _holds_finished_phases(work: Path) -> bool:
 
 
 def _read_marker(marker: Path) -> Any:
-    with _sound(marker):
+    with sound(marker):
         return json.loads(marker.read_text("utf-8"))
-
-
-@contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Files appear whole, but disks fail."""
-    try:
-        yield
-    except (OSError, EOFError, ValueError) as error:  # so pyarrow and numpy tell
-        told = " ".join(str(error).split())[:200]
-        raise TagwiseError(
-            f"{path} is damaged: {told}; remove {path.parent} and give the same command again."
-        ) from error
 
 
 def _source(corpus: Corpus, engine: Engine) -> dict[str, Any]:
@@ -151,12 +140,12 @@ class EngineTags:
     def raw(self) -> list[str]:
         """The distinct raw tags, sorted."""
         numbered, _ = self._tables
-        return _read(numbered, "raw")["raw"].to_pylist()
+        return read_columns(numbered, "raw")["raw"].to_pylist()
 
     def occurrences(self) -> Counts:
         """Entries of each raw tag."""
         numbered, _ = self._tables
-        return _read(numbered, "times")["times"].to_numpy()
+        return read_columns(numbered, "times")["times"].to_numpy()
 
     def picture_counts(self, words: Ids, vocabulary: int) -> Counts:
         """Pictures that hold each word, however often it was said there."""
@@ -170,9 +159,9 @@ class EngineTags:
                 np.add.at(counts, distinct, 1)
             with open_atomically(path) as handle:
                 np.save(handle, counts)
-        with _sound(path):
+        with sound(path):
             loaded: Counts = np.load(path)
-            _check_length(len(loaded), vocabulary)
+            check_length(len(loaded), vocabulary)
         return loaded
 
     def owner_counts(self, words: Ids, vocabulary: int) -> Counts:
@@ -193,7 +182,7 @@ class EngineTags:
             distinct = pairs.group_by("owner", "word").agg(narwhals.len())  # narwhals' unique is a window in DuckDB
             counted = distinct.group_by("word").agg(narwhals.len().alias("owners"))
             self._session.write(counted, said, "counting the persons of each word")
-        found = _read(said, "word", "owners")
+        found = read_columns(said, "word", "owners")
         counts = np.zeros(vocabulary, np.int64)
         counts[found["word"].to_numpy()] = found["owners"].to_numpy()
         return counts
@@ -206,8 +195,8 @@ class EngineTags:
                 for block in self._assigned(label_ids):
                     ids_handle.write(block.ids.tobytes())
                     offsets_handle.write(block.offsets.tobytes())
-        starts = _mapped(offsets, np.int64, self.pictures + 1)
-        return Assignment(ids=_mapped(ids, np.int32, int(starts[-1])), offsets=starts)
+        starts = map_array(offsets, np.int64, self.pictures + 1)
+        return Assignment(ids=map_array(ids, np.int32, int(starts[-1])), offsets=starts)
 
     def _assigned(self, label_ids: Ids) -> Iterator[Assignment]:
         """Blocks whose offsets go on where the last ended; those of the last are the whole's."""
@@ -225,14 +214,14 @@ class EngineTags:
         path = self._work / "digest"
         if not path.is_file():
             write_text(path, self._digest())
-        with _sound(path):
+        with sound(path):
             digest = path.read_text("utf-8")
-            _check_length(len(digest), 16)
+            check_length(len(digest), 16)
         return digest
 
     def _digest(self) -> str:
         numbers = text_numbers(self.raw)
-        owners = _mapped(self._owner_of_row, np.int64, self.pictures) if self.has_owners else None
+        owners = map_array(self._owner_of_row, np.int64, self.pictures) if self.has_owners else None
         by_picture, by_owner = np.zeros(2, np.uint64), np.zeros(self.pictures + 1 if self.has_owners else 0, np.uint64)
         for rows, raw_ids in self._blocks("fingerprint"):
             starts = np.flatnonzero(np.diff(rows, prepend=-1))
@@ -247,7 +236,7 @@ class EngineTags:
         _, entries = self._tables
         rows, raw_ids = np.empty(0, np.int64), np.empty(0, np.int32)
         with progress(what, self.entries, "tags") as ticker:
-            for batch in _batches(entries):
+            for batch in read_batches(entries, BLOCK_TAGS):
                 rows = np.concatenate([rows, batch["row"].to_numpy()])
                 raw_ids = np.concatenate([raw_ids, batch["raw_id"].to_numpy()])
                 if not 0 <= int(rows[0]) <= int(rows[-1]) < self.pictures:
@@ -280,7 +269,7 @@ class EngineTags:
         if not counted.exists():
             table = self._scan(self._corpus.tags_file).group_by("raw").agg(narwhals.len().alias("times"))
             self._session.write(table, counted, f"telling {self.entries:,} tags apart")
-        table = _read(counted, "raw", "times").sort_by("raw")  # bytes of UTF-8 sort as their characters do
+        table = read_columns(counted, "raw", "times").sort_by("raw")  # bytes of UTF-8 sort as their characters do
         times = table["times"].to_numpy().astype(np.int64)
         if times.sum() != self.entries:
             raise self._changed(f"it holds {times.sum():,} tags instead of {self.entries:,}")
@@ -319,7 +308,7 @@ class EngineTags:
         path = self._work / "owners"
         if not path.is_file():
             with open_atomically(path) as handle:
-                for batch in _batches(self._persons):
+                for batch in read_batches(self._persons, BLOCK_TAGS):
                     handle.write(batch["owner"].to_numpy().tobytes())
         return path
 
@@ -338,31 +327,3 @@ class EngineTags:
 def _key(numbers: Ids) -> str:
     """16 hex digits of what a phase depends on beside the corpus."""
     return hashlib.sha256(numbers.astype("<i4").tobytes()).hexdigest()[:16]
-
-
-def _read(path: Path, *columns: str) -> Any:
-    import pyarrow.parquet
-
-    with _sound(path):
-        return pyarrow.concat_tables(
-            pyarrow.parquet.read_table(part, columns=list(columns), partitioning=None) for part in parts(path)
-        )
-
-
-def _batches(path: Path) -> Iterator[Any]:
-    import pyarrow.parquet
-
-    for part in parts(path):
-        with _sound(path), pyarrow.parquet.ParquetFile(part) as file:
-            yield from (batch for batch in file.iter_batches(BLOCK_TAGS) if len(batch))
-
-
-def _mapped(path: Path, dtype: type[np.integer[Any]], length: int) -> NDArray[Any]:
-    with _sound(path):
-        _check_length(path.stat().st_size, length * np.dtype(dtype).itemsize)
-        return np.memmap(path, dtype, "r") if length else np.empty(0, dtype)
-
-
-def _check_length(found: int, wanted: int) -> None:
-    if found != wanted:
-        raise ValueError(f"its length is {found} instead of {wanted}")

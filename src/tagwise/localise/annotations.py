@@ -111,6 +111,8 @@ class MappedPicture:
     height: int
     read_map: Callable[[], NDArray[np.uint8]]
     """Labels [height, width]: places in ``LabelMaps.classes``, or ``IGNORE``; read anew each time."""
+    digest: str
+    """Another one where labels are others; of what was found when the picture was opened."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

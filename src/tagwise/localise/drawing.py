@@ -1,4 +1,4 @@
-"""Boxes, masks and keypoints on their picture, with names and scores; pictures beside each other and over legends."""
+"""Boxes, masks and keypoints on their picture, with names and scores; pictures over legends."""
 
 from __future__ import annotations
 
@@ -72,22 +72,6 @@ def draw_objects(picture_HWC: Picture, objects: DrawnObjects, *, scale: int = 1)
             _draw_points(draw, objects.keypoints_NK3[index], scale, colors[index], 1.5 * thick)
     _write_names(draw, objects, order[::-1], scale, image.size)
     return np.array(image)
-
-
-def side_by_side(pictures: Sequence[Picture], titles: Sequence[str]) -> Picture:
-    """Pictures beside each other, such as truth and prediction, each under its title."""
-    from PIL import Image, ImageDraw
-
-    font = _font(14)
-    gap, top = 8, 24
-    width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
-    sheet = Image.new("RGB", (width, top + max(picture.shape[0] for picture in pictures)), _PAPER)
-    draw, left = ImageDraw.Draw(sheet), 0
-    for picture, title in zip(pictures, titles, strict=True):
-        draw.text((left, 3), _fitting(title, font, picture.shape[1]), fill=_INK, font=font)
-        sheet.paste(Image.fromarray(picture), (left, top))
-        left += picture.shape[1] + gap
-    return np.array(sheet)
 
 
 def with_legend(picture_HWC: Picture, labels: Sequence[int], names: Sequence[str]) -> Picture:

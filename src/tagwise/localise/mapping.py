@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tagwise.base.errors import DataRefused, UsageError
+from tagwise.base.settings import digest
 from tagwise.localise import rasters
 from tagwise.localise.annotations import IGNORE, AnnotatedPicture, Annotations, LabelMaps, MappedPicture
 from tagwise.localise.faults import Faults, Kind, refuse
@@ -138,12 +140,20 @@ def maps_of(annotations: Annotations) -> LabelMaps:
                 width=picture.width,
                 height=picture.height,
                 read_map=functools.partial(_drawn, picture),
+                digest=_digest_of_drawn(picture),
             )
             for picture in annotations.pictures
         ),
         problems=annotations.problems,
         licence=annotations.licence,
     )
+
+
+def _digest_of_drawn(picture: AnnotatedPicture) -> str:
+    summed = hashlib.sha256(repr([mask and mask["counts"] for mask in picture.masks]).encode())
+    for values in (picture.boxes_N4, picture.categories_N, picture.crowd_N):
+        summed.update(values.tobytes())
+    return summed.hexdigest()
 
 
 def _drawn(picture: AnnotatedPicture) -> NDArray[np.uint8]:
@@ -242,6 +252,7 @@ def _mapped(
         width=header.shown[0],
         height=header.shown[1],
         read_map=functools.partial(_read, pair.map, legend, header, turned),
+        digest=digest([look.digest, sorted(legend.labels.items()), 1 if turned else header.orientation]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Look:
     """Width and height."""
     mode: str
     refusal: str = ""
+    digest: str = ""
+    """Of the values."""
 
 
 def pair_beside(folder: Path, files: dict[str, list[Path]], images: Path | None) -> dict[str, list[Pair]]:
@@ -92,4 +95,9 @@ def _look_at(path: Path | None) -> Look:
         return Look({}, (0, 0), "", refusal.reason)
     values, counts = np.unique(found.values, return_counts=True)
     height, width = found.values.shape
-    return Look(dict(zip(values.tolist(), counts.tolist(), strict=True)), (width, height), found.mode)
+    return Look(
+        counts=dict(zip(values.tolist(), counts.tolist(), strict=True)),
+        size=(width, height),
+        mode=found.mode,
+        digest=hashlib.sha256(found.values.tobytes()).hexdigest(),
+    )

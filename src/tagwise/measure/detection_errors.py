@@ -66,12 +66,6 @@ class DetectionErrors:
     missed: tuple[int, ...]
     """Places of the missed objects in the truth's annotations."""
 
-    @property
-    def worst(self) -> ErrorKind | None:
-        """The kind whose correction gains most, None if none gains anything."""
-        kind = max(ERROR_KINDS, key=lambda kind: self.gains[kind])
-        return kind if self.gains[kind] > 0 else None
-
     def said(self) -> str:
         """A line for each kind that occurs, dearest first."""
         kinds = sorted((kind for kind in ERROR_KINDS if self.counts[kind]), key=lambda kind: -self.gains[kind])

@@ -14,6 +14,7 @@ import numpy as np
 from tagwise.base import rng
 from tagwise.base.errors import UsageError, unknown
 from tagwise.base.progress import say
+from tagwise.base.settings import digest
 from tagwise.localise.annotations import Category
 from tagwise.localise.target import LocatedTarget
 from tagwise.verbs.annotation_flags import AnnotationFlags, refuse_of_other_form
@@ -122,7 +123,11 @@ def under_classes(part: Any, known: Sequence[Category], path: Path, whose: str) 
             return part
         table = np.concatenate([new, np.arange(len(own), 256)]).astype(np.uint8)
         mapped = (
-            dataclasses.replace(picture, read_map=functools.partial(_read_under, picture.read_map, table))
+            dataclasses.replace(
+                picture,
+                read_map=functools.partial(_read_under, picture.read_map, table),
+                digest=digest([picture.digest, table.tolist()]),
+            )
             for picture in part.pictures
         )
         return dataclasses.replace(part, classes=tuple(names), pictures=tuple(mapped))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from tagwise.base.errors import TagwiseError, UsageError
 from tagwise.verbs.planning import refuse_given
@@ -31,6 +31,19 @@ class AnnotationFlags:
     test: Path | None = None
     holdout: str | None = None
 
+    @classmethod
+    def given(
+        cls,
+        *,
+        pictures: Path | str | None,
+        maps: Path | str | None,
+        classes: Path | str | None,
+        test: Path | str | None = None,
+        **others: Any,
+    ) -> Self:
+        """As the command line or a caller gives them; ``others`` are the rest of the fields."""
+        return cls(pictures=_path(pictures), maps=_path(maps), classes=_path(classes), test=_path(test), **others)
+
     def refuse(self, why: str, *, but: tuple[str, ...] = ()) -> None:
         """Refuses all that was given.
 
@@ -42,6 +55,10 @@ class AnnotationFlags:
             UsageError: One was given.
         """
         refuse_given({name: value for name, value in _told(vars(self)).items() if name not in but}, why)
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def refuse_of_other_form(form: str, *, one_based: bool, **of_maps: object) -> None:

@@ -164,17 +164,17 @@ def compare(
         "lr": lr,
         "set": set_,
     }
-    annotations = AnnotationFlags(
-        pictures=None if pictures is None else Path(pictures),
-        maps=None if maps is None else Path(maps),
+    annotations = AnnotationFlags.given(
+        pictures=pictures,
+        maps=maps,
         form=form,
         one_based=one_based,
         exif=exif,
-        classes=None if classes is None else Path(classes),
+        classes=classes,
         ignore=ignore,
         object_value=object_value,
         zero=zero,
-        test=None if test is None else Path(test),
+        test=test,
         holdout=holdout,
     )
     if head is None:
@@ -207,7 +207,7 @@ def compare(
     where = choose_device(device)
     opened = open_target(
         target,
-        test=None if test is None else Path(test),
+        test=annotations.test,
         test_fraction=test_fraction,
         picture_column=picture_column,
         class_column=class_column,

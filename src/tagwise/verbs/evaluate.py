@@ -168,13 +168,13 @@ def evaluate(
 
     refuse_no_workers(workers)
     look = LookFlags(scales=scales, mirror=mirror, window=window, summed=summed, convention=convention)
-    annotations = AnnotationFlags(
-        pictures=None if pictures is None else Path(pictures),
-        maps=None if maps is None else Path(maps),
+    annotations = AnnotationFlags.given(
+        pictures=pictures,
+        maps=maps,
         form=form,
         one_based=one_based,
         exif=exif,
-        classes=None if classes is None else Path(classes),
+        classes=classes,
         ignore=ignore,
         object_value=object_value,
         zero=zero,

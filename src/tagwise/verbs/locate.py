@@ -15,7 +15,7 @@ from tagwise.localise.target import LocatedTarget, digest_of
 from tagwise.verbs.annotated import open_located
 from tagwise.verbs.located_facts import anchor_advice, located_facts
 from tagwise.verbs.planning import PlanFlags, make_plan
-from tagwise.verbs.pretrain import SCORES_FILE, RunResult
+from tagwise.verbs.run_results import SCORES_FILE, RunResult
 
 if TYPE_CHECKING:
     import torch

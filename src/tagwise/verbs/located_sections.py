@@ -25,8 +25,8 @@ from tagwise.verbs import located_tables as tables
 from tagwise.verbs.locate import FOUND_FILE
 from tagwise.verbs.located_pictures import Image_HWC, map_pair, object_pair
 from tagwise.verbs.located_scores import SHOWN_SCORE
-from tagwise.verbs.pretrain import SCORES_FILE
 from tagwise.verbs.run_curves import run_blocks
+from tagwise.verbs.run_results import SCORES_FILE
 
 _NO_TEST = "It had no test part, so nothing was measured; `tagwise evaluate ANNOTATIONS --model` measures it on one."
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tagwise.base.durations import clock
 from tagwise.base.progress import say
 from tagwise.verbs.planning import (
     PlanFlags,
@@ -16,6 +14,14 @@ from tagwise.verbs.planning import (
     plan_facts,
     refuse_idle_flags,
     refuse_no_workers,
+)
+from tagwise.verbs.run_results import (
+    SCORES_FILE,
+    RunResult,
+    write_examples,
+    write_exposures,
+    write_laws,
+    write_scores,
 )
 from tagwise.verbs.tagged import Tagged
 
@@ -32,32 +38,6 @@ if TYPE_CHECKING:
     from tagwise.training.plans import Plan
     from tagwise.training.ranks import Ranks
     from tagwise.training.runs import Run
-
-LAWS_FILE = "laws.json"
-SCORES_FILE = "scores.json"
-EXAMPLES_FILE = "examples.json"
-EXPOSURES_FILE = "exposures.json"
-EXAMPLES = 12
-"""Pictures of the corpus that a report shows with the model's own tags."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """A training that is finished, or whose estimate was asked for."""
-
-    folder: Path
-    facts: dict[str, str]
-    """What was decided and measured, by name."""
-    finished: bool
-    """False for ``--dry-run``."""
-    scores: dict[str, Any]
-
-    def __str__(self) -> str:
-        width = max(map(len, self.facts))
-        lines = [f"{name:<{width}}  {value}" for name, value in self.facts.items()]
-        return "\n".join(
-            [*lines, f"{'model' if self.finished else 'nothing was trained; it would go to'}: {self.folder}"]
-        )
 
 
 def pretrain(
@@ -190,7 +170,6 @@ def _train(
     from tagwise.training.loop import Job, train
     from tagwise.training.models import MODEL_FILE, Model, save_model
     from tagwise.training.tasks import LabelTask
-    from tagwise.verbs.laws import law_curves, law_facts
 
     plan, space, assignment = run.plan, tagged.space, tagged.assignment
     places = tagged.corpus.picture_places()
@@ -201,9 +180,7 @@ def _train(
     net = _net(plan, space, tagged.report.chosen, start)
     index = EpochIndex.of(assignment.ids, assignment.offsets, tagged.report.chosen.drawn, plan.rounding)
     if together.first:
-        noise = {} if tagged.noise is None else {"noise": tagged.noise}
-        laws = {"statistics": law_facts(tagged.report), "laws": law_curves(tagged.report)}
-        run.write(LAWS_FILE, {**laws, "labels": [label.spelling for label in space.labels], **noise})
+        write_laws(run, tagged)
     task = LabelTask(
         plan,
         net,
@@ -227,12 +204,9 @@ def _train(
         )
     )
     if together.first:
-        expected_V = tagged.report.chosen.drawn_fraction * (plan.steps * plan.batch)
-        labels = [label.spelling for label in space.labels]
-        run.write(EXPOSURES_FILE, {"labels": labels, "expected": expected_V.tolist(), "seen": seen_V.tolist()})
-        _finish(run)
-        model = Model(net=net, facts=of_model, name=run.folder.name, digest="")
-        run.write(EXAMPLES_FILE, _examples(model, plan.seed, tagged, device))
+        write_exposures(run, tagged, seen_V)
+        write_scores(run)
+        write_examples(run, Model(net=net, facts=of_model, name=run.folder.name, digest=""), tagged, device)
         save_model(run.folder / MODEL_FILE, net, of_model)
     together.wait()
 
@@ -306,23 +280,6 @@ def _weights_told(weights_V: NDArray[np.float32]) -> str:
     return f"{len(changed):,} other than 1" + (f", {changed.min():g} to {changed.max():g}" if len(changed) else "")
 
 
-def _finish(run: Run) -> None:
-    """Writes the scores."""
-    log = run.log()
-    last = log[-max(1, len(log) // 20) :]
-    seconds = sum((line.seen - before) / line.images_per_second for line, before in _stretches(log))
-    scores = {
-        "loss": sum(line.loss for line in last) / len(last),
-        "excess_loss": sum(line.excess_loss for line in last) / len(last),
-        "first_loss": log[0].loss,
-        "images": log[-1].seen,
-        "images_per_second": log[-1].seen / max(seconds, 1e-9),
-        "seconds": seconds,
-    }
-    run.write(SCORES_FILE, scores)
-    say(f"trained in {clock(seconds)}, {scores['images_per_second']:,.0f} pictures/s")
-
-
 def _model_facts(plan: Plan, space: LabelSpace, start: Model | None) -> ModelFacts:
     from tagwise.training.models import ModelFacts
 
@@ -335,29 +292,3 @@ def _model_facts(plan: Plan, space: LabelSpace, start: Model | None) -> ModelFac
         lineage=(*(start.facts.lineage if start else ()), f"tags, {plan.law} law, {plan.seen:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
-
-
-def _examples(model: Model, seed: int, tagged: Tagged, device: Any) -> list[dict[str, Any]]:
-    """Some tagged pictures: what people wrote, which labels that gave, and what the model says."""
-    from tagwise.base import rng
-    from tagwise.base.settings import to_plain
-    from tagwise.transfer.tagger import Tagger
-
-    ids, offsets = tagged.written.ids, tagged.written.offsets
-    labelled = offsets[1:] > offsets[:-1]
-    rows = rng.stream(seed, "examples").permutation(labelled.nonzero()[0])[:EXAMPLES].tolist()
-    places, written = tagged.corpus.picture_places(rows), tagged.corpus.raw_tags(rows)
-    tagger = Tagger(model, top=4, device=str(device))
-    return [
-        {
-            "picture": to_plain(place),
-            "written": written[row],
-            "labels": [tagged.space.labels[label].key for label in ids[slice(*offsets[row : row + 2])]],
-            "said": answer.outputs,
-        }
-        for row, place, answer in zip(rows, places, tagger.answers(places), strict=True)
-    ]
-
-
-def _stretches(log: list[Any]) -> list[tuple[Any, int]]:
-    return list(zip(log, [0, *(line.seen for line in log[:-1])], strict=True))

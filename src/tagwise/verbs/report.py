@@ -59,7 +59,7 @@ def write_report(runs: list[Path], out: Path, title: str | None, closing: Sequen
     from tagwise.localise.comparisons import compares_located
     from tagwise.pages.page import Report, write
     from tagwise.verbs import compared_starts, label_curve, located_sections, sections
-    from tagwise.verbs.pretrain import LAWS_FILE
+    from tagwise.verbs.run_results import LAWS_FILE
 
     if not runs:
         raise UsageError("There is nothing to report on; give run folders or comparisons.")

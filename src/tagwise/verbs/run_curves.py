@@ -13,7 +13,7 @@ from tagwise.base.files import read_json
 from tagwise.pages import charts
 from tagwise.pages.marks import percent
 from tagwise.pages.page import Block, Chart, Table
-from tagwise.verbs.pretrain import SCORES_FILE
+from tagwise.verbs.run_results import SCORES_FILE
 
 FURTHEST = 10
 """Tags in the table of what the net saw of each."""

@@ -18,8 +18,8 @@ from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison
 from tagwise.verbs.compare import comparison_table
 from tagwise.verbs.laws import law_table
 from tagwise.verbs.noising import NoiseFacts, noise_section
-from tagwise.verbs.pretrain import EXAMPLES_FILE, EXPOSURES_FILE, LAWS_FILE, SCORES_FILE
 from tagwise.verbs.run_curves import exposure_table, pictures_seen, run_blocks
+from tagwise.verbs.run_results import EXAMPLES_FILE, EXPOSURES_FILE, LAWS_FILE, SCORES_FILE
 
 THUMBNAIL = 128
 """Longest side of a picture in a report, pixels."""
