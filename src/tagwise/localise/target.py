@@ -48,7 +48,6 @@ def digest_of(part: Annotations | LabelMaps) -> str:
             continue
         for values in (picture.boxes_N4, picture.categories_N, picture.crowd_N):
             summed.update(values.tobytes())
-        summed.update(b"-" * len(picture.masks))  # as ever, so that runs of boxes alone go on
         shapes.update(repr([mask and mask["counts"] for mask in picture.masks]).encode())
         shaped |= any(picture.masks) or picture.keypoints_NK3 is not None
         if picture.keypoints_NK3 is not None:
