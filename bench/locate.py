@@ -31,7 +31,7 @@ class Trial:
     measure: tuple[str, ...]
     """Where in the scores the number stands that is held to the threshold."""
     threshold: float
-    """Fixed from a full run of three seeds, below the worst of them; never below what a first trial had reached."""
+    """What every seed has to reach; never below what a first trial by hand had."""
 
 
 TRIALS = {
@@ -39,27 +39,52 @@ TRIALS = {
         target="locate/shapes",
         flags="--head faster",
         measure=("boxes", "numbers", "AP50"),
-        threshold=0.474,
+        threshold=0.85,
     ),
     "shapes-pixels": Trial(
         target="locate/shapes",
         flags="--head fcn",
         measure=("pixels", "mean_iou"),
-        threshold=0.196,
+        threshold=0.6,
     ),
     "cells-boxes": Trial(
         target="locate/cells",
-        flags="--head faster",
+        flags="--head faster --images 2460",
         measure=("boxes", "numbers", "AP50"),
-        threshold=0.467,
+        threshold=0.6,
     ),
     "nuclei-pixels": Trial(
         target="locate/nuclei",
         flags="--head fcn",
         measure=("pixels", "mean_iou"),
+        threshold=0.8,
+    ),
+    "shapes-boxes-quick": Trial(
+        target="locate/shapes",
+        flags="--head faster --images 750",
+        measure=("boxes", "numbers", "AP50"),
+        threshold=0.474,
+    ),
+    "shapes-pixels-quick": Trial(
+        target="locate/shapes",
+        flags="--head fcn --images 2250",
+        measure=("pixels", "mean_iou"),
+        threshold=0.196,
+    ),
+    "cells-boxes-quick": Trial(
+        target="locate/cells",
+        flags="--head faster --images 410",
+        measure=("boxes", "numbers", "AP50"),
+        threshold=0.467,
+    ),
+    "nuclei-pixels-quick": Trial(
+        target="locate/nuclei",
+        flags="--head fcn --images 400",
+        measure=("pixels", "mean_iou"),
         threshold=0.766,
     ),
 }
+"""The quick ones take about the processor's seconds of a first trial by hand, whose scores are their thresholds."""
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def located_facts(
 
     sizing = plan.sizing
     assert sizing is not None
-    name = next((name for name, design in DESIGNS.items() if design == plan.design), "a design of your own")
+    name = next((name for name, design in DESIGNS.items() if design == plan.design), "a design without a name")
     validation = f", {len(opened.validation):,} to choose by" if opened.validation is not None else ""
     told = {
         "target": f"{len(opened.classes)} classes, {len(opened.train):,} pictures to train on{validation}, "
