@@ -17,10 +17,9 @@ from typing import Any, cast
 
 import torch
 
-from tagwise.base.errors import UsageError
-from tagwise.base.files import claim_alone, read_json, write_json
+from tagwise.base.files import claim_alone, write_json
 from tagwise.base.progress import say
-from tagwise.base.settings import difference, from_plain, to_plain
+from tagwise.base.settings import from_plain, to_plain
 from tagwise.localise.annotations import Annotations
 from tagwise.localise.comparisons import LOST, LocatedComparison, LocatedRun, read_located
 from tagwise.localise.knowing import proposals_recall, true_box_accuracy
@@ -34,7 +33,7 @@ from tagwise.training.models import Model
 from tagwise.training.plans import Plan
 from tagwise.training.ranks import Ranks
 from tagwise.training.runs import Run, open_run
-from tagwise.transfer.records import COMPARISON_FILE
+from tagwise.transfer.records import COMPARISON_FILE, open_comparison
 
 RUNS_FOLDER = "runs"
 
@@ -150,17 +149,7 @@ class LocatedContest:
             "test_digest": digest_of(target.test),
             "starts": {start.name: _told(start) for start in self.starts},
         }
-        if not (out / COMPARISON_FILE).is_file():
-            state: dict[str, Any] = {"about": about, "runs": []}
-            write_json(out / COMPARISON_FILE, state)
-            return state
-        state = read_json(out / COMPARISON_FILE)
-        if changes := difference(state["about"], about):
-            raise UsageError(
-                f"{out} is another comparison ({'; '.join(changes[:6])}); "
-                "give another -o, or --overwrite to begin anew."
-            )
-        return state
+        return open_comparison(out, about, {"runs": []})
 
 
 def _told(start: Start) -> dict[str, Any]:

@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from tagwise.base.devices import native_bf16
-from tagwise.base.errors import UsageError
-from tagwise.base.files import claim_alone, read_json, write_json
+from tagwise.base.files import claim_alone, write_json
 from tagwise.base.progress import say
-from tagwise.base.settings import difference, to_plain
+from tagwise.base.settings import to_plain
 from tagwise.base.views import View
 from tagwise.nets.design import Design
 from tagwise.training.models import Model
 from tagwise.training.plans import Plan, replace
 from tagwise.training.recipes.small import VIVID, fine_tuning, from_scratch
 from tagwise.transfer.comparison import Arena, Judged, judge_features, judge_training
-from tagwise.transfer.records import COMPARISON_FILE, NAMES, SCRATCH, Comparison, Protocol, read_comparison
+from tagwise.transfer.records import (
+    COMPARISON_FILE,
+    NAMES,
+    SCRATCH,
+    Comparison,
+    Protocol,
+    open_comparison,
+    read_comparison,
+)
 from tagwise.transfer.targets import Target
 
 FINE_TUNING_RATES = (0.05, 0.15)
@@ -98,18 +105,10 @@ class Contest:
             "variations": [vary.__name__ for vary in self.variations],
             "seed": self.arena.seed,
         }
-        if not (out / COMPARISON_FILE).is_file():
-            state: dict[str, Any] = {"about": about, "scores": {}, "test_looks": 0, "examples": []}
-            state["test_name"] = target.test_name
-            write_json(out / COMPARISON_FILE, state)
-            return state
-        state = read_json(out / COMPARISON_FILE)
-        if changes := difference(state["about"], about):
-            raise UsageError(
-                f"{out} is another comparison ({'; '.join(changes[:6])}); "
-                "give another -o, or --overwrite to begin anew."
-            )
-        say(f"{out} is {'continued' if self._left(state) else 'finished'}: it is this very comparison.")
+        empty: dict[str, Any] = {"scores": {}, "test_looks": 0, "examples": [], "test_name": target.test_name}
+        state = open_comparison(out, about, empty)
+        if state["scores"]:
+            say(f"{out} is {'continued' if self._left(state) else 'finished'}: it is this very comparison.")
         return state
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagwise.base.errors import UsageError
-from tagwise.base.files import read_json
-from tagwise.base.settings import from_plain
+from tagwise.base.files import read_json, write_json
+from tagwise.base.settings import difference, from_plain
 from tagwise.base.views import View
 from tagwise.measure.intervals import paired_difference
 from tagwise.pixels.place import Place
@@ -103,6 +103,30 @@ class Comparison:
     def tested_on(self) -> str:
         """``test.csv``, ``the test part of photos``."""
         return self.test_name or f"the test part of {self.target}"
+
+
+def open_comparison(folder: Path, about: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
+    """The comparison's file as it is there, or a new one.
+
+    Args:
+        folder: Of the comparison.
+        about: What makes it this comparison and no other.
+        empty: What the file has beside ``about`` before anything was measured.
+
+    Raises:
+        UsageError: Another comparison is there.
+    """
+    path = folder / COMPARISON_FILE
+    if not path.is_file():
+        state = {"about": about, **empty}
+        write_json(path, state)
+        return state
+    state = read_json(path)
+    if changes := difference(state["about"], about):
+        raise UsageError(
+            f"{folder} is another comparison ({'; '.join(changes[:6])}); give another -o, or --overwrite to begin anew."
+        )
+    return state
 
 
 def read_comparison(folder: Path) -> Comparison:
