@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.record import machine, read_record
+from bench.record import machine, read_record, spread
 from tagwise.base.settings import from_plain
 from tagwise.localise.comparisons import LocatedComparison
 from tagwise.pages.markdown import table_lines
@@ -20,6 +20,11 @@ _SETS = {
     "shapes": "150 webcam pictures of drawn shapes, 4 classes and background",
     "cells": "205 pictures of blood cells, 3 classes",
     "nuclei": "80 pictures of cell nuclei, 1 class and background",
+}
+_STARTS = {
+    "scratch": "a detector from scratch reaches",
+    "tags": "from a net of shop photos and their words",
+    "classes": "from one of their kinds of article",
 }
 _MEASURES = {"boxes": "AP50 of boxes", "pixels": "mean IoU"}
 
@@ -108,14 +113,34 @@ def _measured(name: str, found: dict[str, Any]) -> list[str]:
     ]
 
 
+def finding_words() -> str:
+    """The finding in a sentence."""
+    record = read_record("locate_finding")
+    if record is None:
+        return "Not measured yet."
+    comparison = _comparison(record)
+    length = max(comparison.lengths)
+    told = []
+    for start in comparison.groups:
+        runs = [run for run in comparison.runs if (run.start, run.length) == (start, length)]
+        ap, ap50 = (_told(spread([run.numbers[f"box {name}"] for run in runs])) for name in ("AP", "AP50"))
+        told.append(f"{_STARTS[start]} AP {ap} (AP50 {ap50})")
+    return (
+        f"On {comparison.train_pictures} pictures of drawn shapes, with {runs[0].images:,} seen in training and "
+        f"{len(runs)} seeds, {'; '.join(told)}. [More](docs/localisation.md#the-finding-repeated)."
+    )
+
+
+def _comparison(record: dict[str, Any]) -> LocatedComparison:
+    return from_plain(LocatedComparison, record["results"]["steps"][-1]["result"]["comparison"], "the record")
+
+
 def finding_text() -> str:
     """What starting from tags and from classes did to a detector."""
     record = read_record("locate_finding")
     if record is None:
         return "Not measured yet."
-    results = record["results"]
-    compared = results["steps"][-1]
-    comparison = from_plain(LocatedComparison, compared["result"]["comparison"], "the record")
+    results, comparison = record["results"], _comparison(record)
     minutes = sum(step["cpu_seconds"] for step in results["steps"]) / 60
     commands = "\n".join(step["command"] for step in results["steps"])
     told = [
@@ -124,5 +149,21 @@ def finding_text() -> str:
         f"```text\n{commands}\n```",
         table_lines(length_table(comparison)),
         "\n".join(f"- {statement}" for statement in statements(comparison)),
+        *_whole_schedule(),
     ]
     return "\n\n".join(told)
+
+
+def _whole_schedule() -> list[str]:
+    """What a start is held against that trains long enough to need none."""
+    found = (read_record("locate") or {"results": {}})["results"].get("shapes-boxes")
+    if found is None:
+        return []
+    numbers = [run["scores"]["boxes"]["numbers"] for run in found["runs"]]
+    told = (f"{name} {_told(spread([number[name] for number in numbers]))}" for name in ("AP", "AP50", "AP75"))
+    return [f"The same detector from scratch on the whole schedule reaches {', '.join(told)} ({len(numbers)} seeds)."]
+
+
+def _told(score: dict[str, Any] | None) -> str:
+    assert score is not None
+    return f"{score['mean']:.2f} ± {score['sd']:.2f}"

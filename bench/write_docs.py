@@ -271,7 +271,11 @@ def filled(text: str, blocks: dict[str, str]) -> str:
 def pages() -> dict[Path, str]:
     """Every page with its generated parts as the records have them now."""
     contents = {
-        REPOSITORY / "README.md": {"quickstart": quickstart_table(), "curves": curve_summary()},
+        REPOSITORY / "README.md": {
+            "quickstart": quickstart_table(),
+            "curves": curve_summary(),
+            "finding": locate_docs.finding_words(),
+        },
         REPOSITORY / "docs" / "results.md": {
             "quickstart": quickstart_table(),
             "search": search_table(),
