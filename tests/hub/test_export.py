@@ -39,7 +39,7 @@ def test_p27_a_net_of_every_kind_of_block_says_the_same_of_any_batch(name: str) 
 @pytest.mark.parametrize("kind", ["mask", "keypoint", "retina"])
 def test_a_detector_that_finds_nothing_says_so(kind: str) -> None:
     """Shapes without any object are where exported graphs break."""
-    net = build(small(kind=kind, score_threshold=2.0)).eval()
+    net = build(small(kind=kind, score_threshold=1.0)).eval()
     outputs = {name: {0: "objects"} for name in ("boxes", "scores", "labels")}
     more = {"mask": ["masks"], "keypoint": ["keypoints"]}.get(kind, [])
     graph = Graph(

@@ -101,6 +101,16 @@ def test_l19_small_slim_objects_get_small_slim_anchors() -> None:
     assert "32 64 128 256 512" in advice.warning
 
 
+def test_l19_objects_that_no_anchors_suit_bring_a_warning_too() -> None:
+    """Shown at 1 pixel they are smaller than any anchor that is tried."""
+    squares = [np.array([[16.0, 16.0, 48.0, 48.0]])]
+    tiny = Sizing(shorter=(1,), longest=1, test_shorter=1, test_longest=1)
+    advice = advise_anchors(_annotations(squares, 256, 256), Detector(), tiny, STRIDES)
+    assert (advice.share, advice.advised_share) == (0, 0)
+    assert advice.warning is not None
+    assert "no others that were tried meet more" in advice.warning
+
+
 def test_l19_nuclei_are_too_small_for_the_usual_anchors(real_data: Path) -> None:
     found = json.loads((real_data / "locate" / "nuclei" / "train.json").read_text())
     boxes = [

@@ -140,6 +140,15 @@ def _stop(*_: Any) -> Any:
     raise KeyboardInterrupt
 
 
+def test_names_that_differ_in_signs_or_capitals_alone_have_folders_of_their_own(given: LocatedContest) -> None:
+    names = ["scratch r18", "a b", "a-b", "A b", "a-b-2"]
+    starts = [dataclasses.replace(given.starts[0], name=name) for name in names]
+    found = contests._folders(starts)
+    assert contests._folders(starts[::-1]) == found
+    assert len({folder.casefold() for folder in found.values()}) == len(names)
+    assert found["scratch r18"] == "scratch-r18"
+
+
 def test_another_comparison_is_refused(given: LocatedContest, held: tuple[Path, LocatedComparison]) -> None:
     changed = dataclasses.replace(given.starts[1], plan=dataclasses.replace(given.starts[1].plan, weight_decay=0.5))
     other = dataclasses.replace(given, starts=(given.starts[0], changed, given.starts[2]))

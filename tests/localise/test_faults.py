@@ -11,6 +11,8 @@ from PIL import Image
 
 from tagwise.base.errors import DataRefused, UsageError
 from tagwise.localise import rasters
+from tagwise.localise.annotations import Annotations
+from tagwise.localise.faults import Kind
 from tagwise.localise.opening import open_annotations
 from tagwise.localise.pictures import header_of
 from tagwise.pixels.decode import decode
@@ -30,10 +32,10 @@ GOOD = entry(id=9)
         ({"bbox": [4, 6, "x", 12]}, "number that is not finite"),
         ({"bbox": [4, 6, 10]}, "entry that cannot be read"),
         ({"bbox": None}, "entry that cannot be read"),
+        ({"bbox": [1, 2, 3], "segmentation": [[1, 1, 9, 1, 9, 9]]}, "entry that cannot be read"),
+        ({"bbox": "all", "segmentation": [[1, 1, 9, 1, 9, 9]]}, "entry that cannot be read"),
+        ({"segmentation": 7, "bbox": None}, "mask that cannot be drawn"),
         ({"image_id": 77}, "object of an unknown picture"),
-        ({"segmentation": [[1, 2, 3, 4]]}, "mask that cannot be drawn"),
-        ({"segmentation": {"size": [40, 30], "counts": [1200]}}, "mask that cannot be drawn"),
-        ({"segmentation": [[1, 1, 1, 1, 1, 1]]}, "mask that cannot be drawn"),
     ],
 )
 def test_l8_a_bad_object_is_dropped_and_listed_or_stops_the_reading(tmp_path: Path, bad: Any, kind: str) -> None:
@@ -46,6 +48,39 @@ def test_l8_a_bad_object_is_dropped_and_listed_or_stops_the_reading(tmp_path: Pa
         opened(tmp_path, plain, bad="stop")
 
 
+@pytest.mark.parametrize("area", [120, None])
+@pytest.mark.parametrize(
+    "mask",
+    [[[1, 2, 3, 4]], {"size": [40, 30], "counts": [1200]}, [[1, 1, 1, 1, 1, 1]], [[90, 90, 99, 90, 99, 99]], "outline"],
+)
+def test_l8_a_bad_mask_drops_its_object_only_where_masks_are_learnt(tmp_path: Path, mask: Any, area: Any) -> None:
+    good = entry(id=9, segmentation=[[4, 6, 14, 6, 14, 18]])
+    plain = coco(annotations=[entry(segmentation=mask, area=area), good])
+    for needs in (None, frozenset({"boxes"})):
+        found = opened(tmp_path, plain, needs=needs)
+        assert (found.pictures[0].ids, found.pictures[0].masks[0], found.pictures[0].areas_N[0]) == ((5, 9), None, 120)
+    found = opened(tmp_path, plain, needs=frozenset({"boxes", "masks"}))
+    assert (found.pictures[0].ids, kinds(found)["mask that cannot be drawn"]) == ((9,), ["5"])
+    with pytest.raises(DataRefused, match=r"^train.json, annotation 5: mask that cannot be drawn"):
+        opened(tmp_path, plain, bad="stop")
+
+
+def test_l8_without_a_box_the_mask_has_one(tmp_path: Path) -> None:
+    found = opened(tmp_path, coco(annotations=[entry(bbox=None, segmentation=[[1, 1, 9, 1, 9, 9]])]))
+    assert found.pictures[0].boxes_N4.tolist() == [[1, 1, 9, 9]]
+    assert not any(problem.serious for problem in found.problems)
+
+
+def test_l8_a_part_without_objects_is_refused_by_its_name(tmp_path: Path) -> None:
+    write(tmp_path, coco())
+    write(tmp_path, coco(annotations=[]), "val.json")
+    with pytest.raises(DataRefused, match=r"^The validation part of .* no object .*; annotate its pictures, or take"):
+        open_annotations(tmp_path)
+    write(tmp_path, coco(annotations=[entry(bbox=[0, 0, 0, 0])]), "val.json")
+    with pytest.raises(DataRefused, match=r"^The validation part of .*'tagwise check' lists what was dropped"):
+        open_annotations(tmp_path)
+
+
 def test_l8_a_box_over_the_edge_is_clipped_and_counted(tmp_path: Path) -> None:
     boxes = [[-2, 6, 10, 12], [35, 25, 10, 12], [-0.001, 0, 40.002, 30]]
     found = opened(tmp_path, coco(annotations=[entry(id=number, bbox=box) for number, box in enumerate(boxes, 1)]))
@@ -56,7 +91,8 @@ def test_l8_a_box_over_the_edge_is_clipped_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("category", [0, 2, None, "cat"])
 def test_l8_a_class_that_is_not_in_the_list_is_refused_with_file_and_annotation(tmp_path: Path, category: Any) -> None:
     plain = coco(annotations=[GOOD, entry(category_id=category)])
-    with pytest.raises(DataRefused, match=r"^train.json, annotation 5: class that is not in the list .*none of 3, 7"):
+    said = r"^train.json, annotation 5: class that is not in the list .*none of 3, 7; correct it, or add the category"
+    with pytest.raises(DataRefused, match=said):
         opened(tmp_path, plain)
 
 
@@ -130,6 +166,52 @@ def test_names_with_folders_are_different_pictures(tmp_path: Path) -> None:
     assert [(Path(one.place.path).parent.name, len(one.ids)) for one in found.pictures] == [("x", 0), ("y", 1)]
 
 
+@pytest.mark.parametrize(
+    ("name", "used"),
+    [("images/b.png", None), ("other/b.png", "images/b.png"), ("b.jpg", "images/b.png"), ("./images/b.png", None)],
+)
+def test_a_picture_of_another_name_or_folder_is_told(tmp_path: Path, name: str, used: str | None) -> None:
+    picture(tmp_path / "images" / "b.png")
+    found = opened(tmp_path, coco(images=[{"id": 1, "file_name": name, "width": 40, "height": 30}]))
+    told = [(one.annotation, one.detail) for one in found.problems if one.kind == Kind.OTHER_NAME]
+    assert told == ([(name, f"it names {name}; {used} is used")] if used else [])
+
+
+def named(folder: Path, name: str, **flags: Any) -> Annotations:
+    """A set with its own a.png and a picture of this name, which may be in linked, a link to a folder elsewhere."""
+    picture(folder / "outside" / "b.png")
+    picture(folder / "set" / "images" / "c.png")
+    (folder / "set" / "linked").symlink_to(folder / "outside")
+    file_name = name.format(at=folder)
+    images = [*coco()["images"], {"id": 2, "file_name": file_name, "width": 40, "height": 30}]
+    entries = [entry(), entry(id=6, image_id=2)]
+    return open_annotations(write(folder / "set", coco(images=images, annotations=entries)), **flags)["train"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside/b.png", "images/../../outside/b.png", "{at}/outside/b.png", "linked/../../outside/b.png"]
+)
+def test_a_name_never_leads_out_of_the_set(tmp_path: Path, name: str) -> None:
+    """Else a stranger's file picks the pictures of a report that is shared."""
+    found = named(tmp_path, name)
+    assert [Path(one.place.path).name for one in found.pictures] == ["a.png"]
+    (told,) = (one for one in found.problems if one.serious)
+    assert told.kind == Kind.MISSING
+    assert "leads out of the set and is not opened" in told.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [("linked/b.png", None), ("../set/images/c.png", None), ("{at}/set/images/c.png", None), ("b.png", "outside")],
+)
+def test_a_name_inside_the_set_its_links_or_the_folder_of_pictures_is_opened(
+    tmp_path: Path, name: str, images: str | None
+) -> None:
+    found = named(tmp_path, name, images=tmp_path / images if images else None)
+    assert Path(found.pictures[-1].place.path).name == Path(name).name
+    assert Kind.OTHER_NAME not in kinds(found)
+
+
 def test_a_name_longer_than_any_files_is_a_missing_picture(tmp_path: Path) -> None:
     images = [*coco()["images"], {"id": 2, "file_name": "x" * 5000}]
     assert "picture missing" in kinds(opened(tmp_path, coco(images=images)))
@@ -170,7 +252,9 @@ def test_l10_exif_boxes_of_the_shown_picture_stay(tmp_path: Path) -> None:
 
 def test_l10_exif_that_leaves_it_open_is_asked(tmp_path: Path) -> None:
     path = turned(tmp_path, 3, (40, 30))
-    with pytest.raises(DataRefused, match=r"turned by EXIF, .*give --exif turned, or --exif raw"):
+    with pytest.raises(
+        DataRefused, match=r"^train.json, annotation a.jpg: turned by EXIF, .*give --exif turned, or --exif raw"
+    ):
         open_annotations(path)
     boxes = [open_annotations(path, exif=exif)["train"].pictures[0].boxes_N4.tolist() for exif in ("turned", "raw")]
     assert boxes == [[[0, 0, 4, 8]], [[36, 22, 40, 30]]]
@@ -203,6 +287,13 @@ def test_l10_another_size_without_exif_drops_the_picture(tmp_path: Path) -> None
         opened(tmp_path, coco(images=images))
 
 
+@pytest.mark.parametrize(("size", "kind"), [({}, Kind.NO_SIZE), ({"width": 80, "height": 60}, Kind.OTHER_SIZE)])
+def test_what_is_said_of_a_size_names_the_picture(tmp_path: Path, size: dict[str, int], kind: Kind) -> None:
+    picture(tmp_path / "b.png")
+    found = opened(tmp_path, coco(images=[*coco()["images"], {"id": 2, "file_name": "b.png", **size}]))
+    assert kinds(found)[kind] == ["b.png"]
+
+
 def test_a_head_that_needs_masks_or_keypoints_asks_for_them(tmp_path: Path) -> None:
     for what, said in (("masks", "no mask, which this head needs"), ("keypoints", "no keypoints")):
         with pytest.raises(DataRefused, match=said):
@@ -230,3 +321,4 @@ def test_the_licence_is_carried_where_it_is_stated(tmp_path: Path) -> None:
     assert opened(tmp_path, coco(licenses=[{"id": 1, "name": "CC BY 4.0"}])).licence == "CC BY 4.0"
     (tmp_path / "LICENSE").write_text("\nMIT License\n\nCopyright ...")
     assert opened(tmp_path, coco()).licence == "MIT License"
+    assert opened(tmp_path / "below", coco()).licence == "unknown", "what lies above may be of something else"

@@ -212,6 +212,17 @@ def test_a_palette_png_holds_the_labels(tmp_path: Path) -> None:
     ]
 
 
+def test_a_damaged_map_is_listed_as_what_it_is(tmp_path: Path) -> None:
+    path = mapped(tmp_path)
+    picture(tmp_path / "images" / "b.jpg")
+    for content, why in ((b"broken", "none of the formats read"), (b"", "the file is empty")):
+        (path / "b.png").write_bytes(content)
+        (told,) = (one for one in open_maps(path)["train"].problems if one.serious)
+        assert (told.kind, told.file) == ("map that cannot be read", "b.png")
+        assert why in told.detail
+        assert "0x" not in told.detail
+
+
 def test_no_map_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(UsageError, match="holds no map"):

@@ -434,6 +434,17 @@ def test_labelme_groups_are_one_object(tmp_path: Path) -> None:
     assert found.pictures[0].areas_N.tolist() == [32]
 
 
+def test_labelme_a_group_of_outlines_and_a_mask_is_one_object(tmp_path: Path) -> None:
+    small = io.BytesIO()
+    Image.new("L", (4, 4), 255).save(small, "PNG")
+    mask = {"points": [[11, 1], [14, 4]], "shape_type": "mask", "mask": base64.b64encode(small.getvalue()).decode()}
+    outline = {"points": [[1, 1], [5, 1], [5, 5], [1, 5]]}
+    for parts in ((mask, outline), (outline, mask)):
+        found = labelme(tmp_path, *({"label": "cat", "group_id": 1, **part} for part in parts))
+        assert found.pictures[0].boxes_N4.tolist() == [[1, 1, 15, 5]]
+        assert found.pictures[0].areas_N.tolist() == [32]
+
+
 def test_via_regions_may_be_a_list_or_numbered_and_classes_boxes_to_tick(tmp_path: Path) -> None:
     rect = {"name": "rect", "x": 2, "y": 3, "width": 5, "height": 6}
     regions = [

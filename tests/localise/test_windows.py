@@ -156,7 +156,10 @@ def test_exponentials_beyond_float32_are_refused() -> None:
     assert class_scores(one_pixel, images, Windows(mirror=True)).isfinite().all()
 
 
-@pytest.mark.parametrize("wrong", [{"side": 0}, {"scales": ()}, {"scales": (1.0, 0.0)}, {"scales": (float("nan"),)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"side": 0}, *({"scales": some} for some in ((), (1.0, 0.0), (1.0, float("nan")), (float("inf"),), (1e6,)))],
+)
 def test_windows_that_see_nothing_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="Pictures cannot be looked at so"):
         Windows(**wrong)

@@ -254,7 +254,7 @@ FOR_180 = {"pictures seen": "180.0 epochs", "published": "mean IoU 48.36, pixel 
             "--head deeplabv3 --recipe encoding_ade20k",
             {
                 "net": "auxiliary 0.2, align_corners True",
-                "pictures": "longer side 520 x 0.5 to 2, crops of 480, mirrored",
+                "pictures": "longer side 520 x 0.5 to 2, crops of 480, mirrored; in use longer side 520",
                 "pictures seen": "120.0 epochs",
                 "learning rate": "0.01 = 0.16 per 256 x 16 / 256; to 0 by the power 0.9 of the share that is left",
                 "optimiser": "SGD, momentum 0.9, weight decay 0.0001",

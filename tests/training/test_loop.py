@@ -420,6 +420,13 @@ def test_a_training_without_a_run_says_that_it_diverged() -> None:
         train(tiny_job())
 
 
+@pytest.mark.parametrize(("batch", "told"), [(2, r"of a, a;"), (4, r"of a, a, a and 1 more;")])
+def test_a_diverged_training_names_the_first_pictures_of_its_step(batch: int, told: str) -> None:
+    job = replace(tiny_job(batch=batch, images=30 * batch), names=["a"] * 60)
+    with sick_at(1, gradient_only=False), pytest.raises(Diverged, match=told):
+        train(job)
+
+
 def test_a_sick_training_ends_within_a_minute_though_no_line_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "LOG_LINES", 1)
     monkeypatch.setattr(loop, "CHECK_SECONDS", -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--head", "fcn", "--resolution", "-5"), "the shorter side in use is 1 pixel or more, not -5"),
         (("--head", "fcn", "--set", "sizing.crop=0"), "crop is 1 pixel or more, not 0"),
         (("--head", "fcn", "--set", "sizing.base=0"), "base is 1 pixel or more, not 0"),
+        (("--head", "faster", "--set", "detector.kind=mask"), "is for --head mask, not faster; leave the head's"),
+        (("--head", "faster", "--set", "detector.channels=0"), "channels is 1 or more, not 0"),
+        (("--head", "faster", "--set", "detector.proposals=[10,0]"), "candidates and proposals are 1 or more, not"),
+        (("--head", "faster", "--set", "detector.overlap=2"), "overlap is 0 to 1, not 2"),
+        (("--head", "deeplabv3", "--set", "segmenter.rates=[]"), "rates are 1 or more, not ()"),
+        (("--head", "fcn", "--set", "segmenter.dropout=1"), "dropout is 0 or more and below 1, not 1"),
         (("--head", "deeplabv3", "--batch", "1"), "give --batch at least 2"),
         ((), "holds annotations (coco), which tell where things are; give --head, such as --head faster"),
     ],
@@ -67,6 +74,7 @@ def test_train_refuses_what_it_would_not_use(
         ({"zero": "ignore"}, "zero"),
         ({"ignore": 9}, "ignore"),
         ({"object_value": 3}, "object-value"),
+        ({"colours": "table.txt"}, "colours"),
         ({"one_based": False}, "no-one-based"),
     ],
 )
@@ -100,6 +108,18 @@ def test_evaluate_and_compare_refuse_them_as_train_does(given: Path, tmp_path: P
             tagwise.compare(given / "shapes", model=[given / "tags"], head="faster", out=tmp_path / "out", **flags)
 
 
+def test_coloured_maps_are_read_by_their_table(here: Here, tmp_path: Path) -> None:
+    for number in range(2):
+        picture(tmp_path / "images" / f"{number}.jpg")
+        picture(tmp_path / "maps" / f"{number}.png")
+    (tmp_path / "table.txt").write_text("90 120 150 wall\n0 0 0 floor\n")
+    flags = ("--head", "fcn", "--batch", "2", "--dry-run", "--device", "cpu", "-o", tmp_path / "run")
+    done = here("train", tmp_path / "maps", *flags)
+    assert (done.code, "give --colours, a table" in done.err) == (3, True), done.err
+    done = here("train", tmp_path / "maps", "--colours", tmp_path / "table.txt", *flags)
+    assert (done.code, "2 classes, 2 pictures to train on" in done.out) == (0, True), done.err
+
+
 def test_a_test_part_may_have_another_form(given: Path, here: Here, tmp_path: Path) -> None:
     """Flags of the training part's form are not refused for it."""
     xml = "<annotation><filename>a.png</filename><object><name>disc</name><bndbox>{}</bndbox></object></annotation>"
@@ -112,6 +132,18 @@ def test_a_test_part_may_have_another_form(given: Path, here: Here, tmp_path: Pa
     done = here("train", tmp_path / "voc", *flags, "--device", "cpu", "-o", tmp_path / "run")
     assert done.code == 0, done.err
     assert "4 pictures to train on, 4 to test" in done.out
+
+
+def test_one_class_is_told_in_the_singular(here: Here, tmp_path: Path) -> None:
+    table = write_target(tmp_path, train=2, val=2) / "train.json"
+    plain = json.loads(table.read_text())
+    plain["categories"] = plain["categories"][:1]
+    plain["annotations"] = [{**one, "category_id": plain["categories"][0]["id"]} for one in plain["annotations"]]
+    table.write_text(json.dumps(plain))
+    done = here(
+        "train", table, "--head", "faster", "--batch", "2", "--dry-run", "--device", "cpu", "-o", tmp_path / "run"
+    )
+    assert "1 class, 2 pictures to train on" in done.out, done.err
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,20 @@ def test_masks_of_many_values_may_be_objects(locate: Path) -> None:
         tagwise.check(locate / "formats" / "instance_gray16")
 
 
+def test_objects_are_counted_as_a_head_of_boxes_learns_them(tmp_path: Path) -> None:
+    path = write(tmp_path, coco(annotations=[entry(segmentation=[[1, 2, 3, 4]])]))
+    found, (learnt,) = tagwise.check(path), open_annotations(path, needs=frozenset({"boxes"}))["train"].pictures
+    assert (found.parts[0].objects, found.parts[0].empty_pictures) == (len(learnt.ids), 0) == (1, 0)
+    assert "train: 1 picture, 0 of them empty, 1 object\n" in str(found)
+    assert "dropped where masks are learnt" in str(found)
+    assert str(found).endswith("\n1 problem.")
+
+
+def test_names_of_strangers_stay_on_their_line(tmp_path: Path) -> None:
+    path = write(tmp_path, coco(categories=[{"id": 3, "name": "a\n\x1b[2Jcat"}]))
+    assert "1 class: a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[2Jcat\n" in str(tagwise.check(path))
+
+
 def test_a_long_table_says_what_it_leaves_out(tmp_path: Path) -> None:
     entries = [entry(id=number, bbox=[1, 1, 0, 0]) for number in range(1, 31)]
     assert "10 more; --json lists all." in str(tagwise.check(write(tmp_path, coco(annotations=entries))))

@@ -84,8 +84,9 @@ def test_classes_are_found_by_their_names_whatever_their_ids_and_order(
 def test_a_class_that_the_model_lacks_is_one_sentence(target: Path, detector: Path, tmp_path: Path, here: Here) -> None:
     odd = renamed(target, tmp_path, {3: "square", 8: "disk"})
     done = here("evaluate", odd, "--model", detector, "--pictures", target, "--device", "cpu")
-    assert (done.code, done.out) == (2, "")
-    assert done.err == f"tagwise: There is no class 'disk' in boxes, and {odd} has it; the nearest is disc.\n"
+    assert (done.code, done.out) == (3, "")
+    said = f"{odd} has the class 'disk', which boxes lacks (the nearest is disc); correct the name, or name all with"
+    assert done.err == f"tagwise: {said} --classes.\n"
 
 
 def test_l21_what_cannot_be_measured_is_said_in_words(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,7 +17,7 @@ import tagwise
 from tagwise.base.errors import UsageError
 from tagwise.measure.detection import NAMES as NUMBERS
 from tagwise.measure.detection_errors import ERROR_WORDS
-from tagwise.verbs.located_pictures import right_of
+from tagwise.verbs.located_pictures import judged, object_pair
 from tests.localise.drawn_target import TINY, write_start, write_target
 from tests.references.coco import need
 from tests.verbs.located_models import HOSTILE
@@ -166,10 +167,21 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_each_object_is_found_once_and_by_its_own_class() -> None:
     truth = {"boxes": [[0, 0, 10, 10], [20, 0, 30, 10]], "labels": [0, 1]}
     twice = {"boxes": [[0, 0, 10, 10], [0, 0, 10, 9]], "labels": [0, 0], "scores": [0.9, 0.8]}
-    assert right_of(truth, twice) == 1
+    assert judged(truth, twice) == (1, 1)
     other = {"boxes": [[0, 0, 10, 10], [20, 0, 30, 10]], "labels": [1, 1], "scores": [0.9, 0.8]}
-    assert right_of(truth, other) == 1
+    assert judged(truth, other) == (1, 1)
     half = {"boxes": [[0, 0, 10, 5]], "labels": [0], "scores": [0.5]}
-    assert right_of(truth, half) == 1, "IoU .5 is enough"
-    assert right_of(truth, half | {"boxes": [[0, 0, 10, 4.9]]}) == 0
-    assert right_of({"boxes": [], "labels": []}, half) == 0
+    assert judged(truth, half) == (1, 0), "IoU .5 is enough"
+    assert judged(truth, half | {"boxes": [[0, 0, 10, 4.9]]}) == (0, 1)
+    assert judged({"boxes": [], "labels": []}, half) == (0, 1)
+
+
+def test_a_crowd_is_nothing_to_find_and_what_lies_in_it_is_not_wrong() -> None:
+    """As pycocotools does: half of a detection in a region of its class is enough, and of several."""
+    truth = {"boxes": [[0, 0, 10, 10], [0, 0, 90, 90]], "labels": [0, 0], "crowd": [1], "masks": [], "keypoints": None}
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 10], [80, 80, 100, 90], [81, 80, 101, 90], [50, 50, 60, 60]]
+    found = {"boxes": boxes, "labels": [0, 0, 0, 0, 1], "scores": [0.9, 0.8, 0.7, 0.6, 0.5], "masks": []}
+    assert judged(truth, found) == (1, 2)
+    shown = {"name": "a", "classes": ["cat", "dog"], "truth": truth, "found": found | {"keypoints": None}}
+    told = [one.caption for one in object_pair(np.zeros((100, 110, 3), np.uint8), shown)]
+    assert told == ["a: 1 object, 1 crowd", "1 of 1 found, 2 wrong"]

@@ -37,9 +37,9 @@ def test_every_path_of_every_verb_may_be_a_string(verb: str) -> None:
 
 
 OF_ANNOTATIONS = {
-    "train": {"pictures", "maps", "classes"},
-    "compare": {"pictures", "maps", "classes", "plan"},
-    "evaluate": {"pictures", "maps", "out"},
+    "train": {"pictures", "maps", "classes", "colours"},
+    "compare": {"pictures", "maps", "classes", "colours", "plan"},
+    "evaluate": {"pictures", "maps", "colours", "out"},
     "export": {"picture", "classes"},
 }
 """Paths that come with --head, or with the model of somebody else: the tests of these give them."""

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from tagwise.base.files import read_json
+from tagwise.localise import learning
 from tagwise.training.loading import load
+from tests.localise.drawn_target import TINY, write_target
+from tests.references.coco import need
 from tests.verbs.road import DESIGN, Done
 
 Here = Callable[..., Done]
@@ -51,6 +54,50 @@ def test_a_finished_run_is_never_scored_by_another_test_part(
     assert f"`tagwise evaluate {other} --model {tmp_path / 'run'}` scores it here, --overwrite trains anew" in done.err
     assert read_json(scores) == kept
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == model
+
+
+def test_a_detector_is_never_told_by_the_score_of_another_test_part(here: Here, tmp_path: Path) -> None:
+    need("pycocotools")
+    target = write_target(tmp_path / "target", train=2, val=2)
+    small = ("--images", "2", "--batch", "2", "--resolution", "64", "--device", "cpu", "--set", *TINY)
+    command = ("train", target, "--head", "faster", "-o", tmp_path / "run", *small)
+    first = here(*command)
+    assert first.code == 0, first.err
+    assert here(*command).out == first.out
+    other = write_target(tmp_path / "other", train=2, val=3, seed=1)
+    for path in other.glob("val*"):
+        path.replace(target / path.name)
+    done = here(*command)
+    assert (done.code, done.out) == (2, "")
+    assert f"`tagwise evaluate {target} --model {tmp_path / 'run'}` scores it here" in done.err
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_is_judged_by_one_validation_part(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    need("pycocotools")
+    target = write_target(tmp_path / "target", train=2, val=2)
+    other = write_target(tmp_path / "other", train=2, val=3, seed=1)
+    small = ("--images", "2", "--batch", "2", "--resolution", "64", "--device", "cpu", "--set", *TINY)
+    command = ("train", target, "--head", "faster", "-o", tmp_path / "run", "--test", other / "train.json", *small)
+    if finished:
+        assert here(*command).code == 0
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(learning, "train_run", _killed)
+            with pytest.raises(ZeroDivisionError):
+                here(*command)
+    for path in other.glob("val*"):
+        path.replace(target / path.name)
+    done = here(*command)
+    assert (done.code, done.out) == (2, "")
+    assert "is judged by another validation part (" in done.err
+    assert "give the former one, or --overwrite to train anew" in done.err
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise ZeroDivisionError
 
 
 def test_the_best_checkpoint_is_a_model_to_go_on_from(

@@ -204,12 +204,14 @@ def _ratios(boxes_N4: NDArray[np.float64]) -> tuple[float, ...]:
 def _warning(
     detector: Detector, share: float, best: Detector, best_share: float, sides: tuple[float, float, float]
 ) -> str | None:
-    if share >= _ENOUGH or best_share <= share:
+    if share >= _ENOUGH:
         return None
     sizes, advised = (" ".join(f"{size:g}" for size in one.anchor_sizes) for one in (detector, best))
     ratios = " ".join(f"{ratio:g}" for ratio in best.anchor_ratios)
+    better = f"anchors of {advised} in the ratios {ratios} would meet {100 * best_share:.1f} %"
+    if best_share <= share:
+        better = "no others that were tried meet more, so show pictures larger with --resolution if objects are small"
     return (
         f"Only {math.floor(1000 * share) / 10:g} % of the objects have an anchor of IoU {MATCH:g}: the anchors are "
-        f"{sizes} pixels wide and nine objects of ten {sides[0]:.0f} to {sides[2]:.0f}; anchors of {advised} "
-        f"in the ratios {ratios} would meet {100 * best_share:.1f} %."
+        f"{sizes} pixels wide and nine objects of ten {sides[0]:.0f} to {sides[2]:.0f}; {better}."
     )

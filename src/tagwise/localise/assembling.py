@@ -14,7 +14,7 @@ from tagwise.base.progress import progress
 from tagwise.localise import rasters
 from tagwise.localise.annotations import AnnotatedPicture, Category, Rle
 from tagwise.localise.faults import Faults, Kind
-from tagwise.localise.pictures import Finder, Header, header_of, settle_frame, turned_point
+from tagwise.localise.pictures import Finder, Header, header_of, is_called, settle_frame, turned_point
 from tagwise.localise.rasters import ShapeRefused
 from tagwise.localise.readers import Box, RawObject, RawPicture, RawSet, Reading, finite
 from tagwise.pixels.place import PictureRefused, Place
@@ -41,7 +41,7 @@ def assemble(
                 faults.add(Kind.TWICE, picture.file, detail=f"{picture.name} is in {seen[place.path]} too; dropped")
                 continue
             seen[place.path] = picture.file
-            fits, turned = settle_frame(header, picture.size, reading.exif, (faults, picture.file or picture.name))
+            fits, turned = settle_frame(header, picture.size, reading.exif, (faults, picture.file, picture.annotation))
             if fits:
                 frame = _Frame(picture, header, turned, categories, reading, faults)
                 yield _picture(place, frame, places)
@@ -52,10 +52,14 @@ def _find(picture: RawPicture, finder: Finder, faults: Faults) -> tuple[Place, H
     if path is None and picture.stated:
         path = finder.find(picture.stated)
     if path is None:
-        faults.add(Kind.MISSING, picture.file, detail=f"there is no {picture.name}; dropped with its objects")
+        said = f"there is no {picture.name}"
+        if finder.leads_out(picture.stated):
+            said = f"{picture.stated} leads out of the set and is not opened"
+        faults.add(Kind.MISSING, picture.file, picture.annotation, f"{said}; dropped with its objects")
         return None
-    if picture.stated and path.name != picture.stated.rpartition("/")[2]:
-        faults.add(Kind.OTHER_NAME, picture.file, detail=f"it names {picture.stated}; {path.name} is used")
+    if picture.stated and not is_called(path, picture.stated):
+        said = f"it names {picture.stated}; {'/'.join(path.parts[-2:])} is used"
+        faults.add(Kind.OTHER_NAME, picture.file, picture.annotation, said)
     try:
         header = header_of(path)
     except PictureRefused as refusal:
@@ -64,7 +68,8 @@ def _find(picture: RawPicture, finder: Finder, faults: Faults) -> tuple[Place, H
     if header.mode in _DEEP:
         faults.add(Kind.DEEP, path, detail="a picture of 16 bits or more, scaled to 8 as it is read")
     if picture.size is None and not picture.relative:
-        faults.add(Kind.NO_SIZE, picture.file, detail=f"{header.width} x {header.height} is the picture's own")
+        said = f"{header.width} x {header.height} is the picture's own"
+        faults.add(Kind.NO_SIZE, picture.file, picture.annotation, said)
     return Place(str(path)), header
 
 
@@ -181,21 +186,27 @@ def _mask(raw: RawObject, frame: _Frame) -> Rle | None:
     if not frame.wants("masks") and raw.area is not None and raw.box is not None:
         return None
     try:
-        mask = _drawn(raw.shape, frame)
+        return _drawn(raw.shape, frame)
     except ShapeRefused as refusal:
-        raise _Dropped(Kind.BAD_MASK, f"{refusal}; dropped") from refusal
-    if not rasters.area(mask):
-        raise _Dropped(Kind.BAD_MASK, "it covers no pixel; dropped")
-    return mask
+        if raw.box is None or "masks" in (frame.reading.needs or ()):
+            raise _Dropped(Kind.BAD_MASK, f"{refusal}; dropped") from refusal
+        frame.faults.add(Kind.BAD_MASK, frame.raw.file, raw.id, f"{refusal}; dropped where masks are learnt")
+        return None
 
 
 def _drawn(shape: Any, frame: _Frame) -> Rle:
     if isinstance(shape, Mapping):
         width, height = frame.seen
         mask = rasters.draw(shape, height, width)
-        return mask if frame.turned else rasters.turn(mask, frame.header.orientation)
-    width, height = frame.header.shown
-    return rasters.draw([_moved(polygon, frame) for polygon in shape], height, width)
+        mask = mask if frame.turned else rasters.turn(mask, frame.header.orientation)
+    elif isinstance(shape, list):
+        width, height = frame.header.shown
+        mask = rasters.draw([_moved(polygon, frame) for polygon in shape], height, width)
+    else:
+        raise ShapeRefused("it is neither polygons nor run lengths")
+    if not rasters.area(mask):
+        raise ShapeRefused("it covers no pixel")
+    return mask
 
 
 def _moved(polygon: Any, frame: _Frame) -> Any:

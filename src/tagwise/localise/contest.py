@@ -7,10 +7,11 @@ scratch always beside, and shorter schedules as well, for gains may vanish with 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -79,21 +80,22 @@ class LocatedContest:
         """
         with claim_alone(out, COMPARISON_FILE, overwrite=overwrite):
             state = self._open(out)
+            folders = _folders(self.starts)
             every = [(s, length, seed) for seed in self.seeds for length in self.lengths for s in self.starts]
             done = {(run["start"], run["length"], run["seed"]) for run in state["runs"]}
             for number, (start, length, seed) in enumerate(every, start=1):
                 if (start.name, length, seed) in done:
                     continue
                 say(f"run {number} of {len(every)}: {start.name}, {length:g} of the schedule, seed {seed}")
-                state["runs"].append(to_plain(self._run(out, start, length, seed)))
+                state["runs"].append(to_plain(self._run(out, folders[start.name], start, length, seed)))
                 write_json(out / COMPARISON_FILE, state)
         return read_located(out)
 
-    def _run(self, out: Path, start: Start, length: float, seed: int) -> LocatedRun:
+    def _run(self, out: Path, of_start: str, start: Start, length: float, seed: int) -> LocatedRun:
         began = time.monotonic()
         images = max(start.plan.batch, round(length * start.plan.images))
         plan = dataclasses.replace(start.plan, images=images, seed=seed)
-        folder = f"{RUNS_FOLDER}/{_slug(start.name)}-{length:g}-seed{seed}"
+        folder = f"{RUNS_FOLDER}/{of_start}-{length:g}-seed{seed}"
         run = open_run(out / folder, plan)
         if not run.finished:
             title = f"{start.name}, seed {seed}"
@@ -157,5 +159,11 @@ def _told(start: Start) -> dict[str, Any]:
     return {"group": start.group, "plan": to_plain(start.plan) | {"data": None, "seed": None}}
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name)
+def _folders(starts: Sequence[Start]) -> dict[str, str]:
+    """A folder's name of each start's name, which differ even where capitals do not count."""
+    found: dict[str, str] = {}
+    for name in sorted(start.name for start in starts):
+        plain, taken = re.sub(r"[^\w.-]+", "-", name), {folder.casefold() for folder in found.values()}
+        tried = itertools.chain([plain], (f"{plain}-{number}" for number in itertools.count(2)))
+        found[name] = next(one for one in tried if one.casefold() not in taken)
+    return found

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     SAME_ID = "id given twice"
     UNKNOWN_PICTURE = "object of an unknown picture"
     NO_MAP = "picture without a map"
+    UNREADABLE_MAP = "map that cannot be read"
     MAP_SIZE = "map of another size than its picture"
     IMPOSTORS = "values that are no class"
 

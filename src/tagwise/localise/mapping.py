@@ -105,7 +105,7 @@ def read_map_parts(
     looks = {part: look_at_all(pairs) for part, pairs in pairing.items()}
     every = [look for part in looks.values() for look in part]
     legend, asks = _legend(path, folder, every, meaning, colours)
-    licence = licence_beside(folder)
+    licence = licence_beside(path if path.is_dir() else folder)
     return {
         part: _part(path, _Part(pairing[part], looks[part]), legend, asks, exif, licence)
         for part in PARTS
@@ -227,8 +227,11 @@ def _part(
 def _mapped(
     pair: Pair, look: Look, legend: Legend, exif: Literal["turned", "raw"] | None, faults: Faults
 ) -> MappedPicture | None:
-    if pair.map is None or look.refusal:
-        faults.add(Kind.NO_MAP, pair.name, detail=f"{look.refusal or 'there is none, or several'}; dropped")
+    if pair.map is None:
+        faults.add(Kind.NO_MAP, pair.name, detail="there is none, or several; dropped")
+        return None
+    if look.refusal:
+        faults.add(Kind.UNREADABLE_MAP, pair.map, detail=f"{look.refusal}; dropped")
         return None
     if pair.picture is None:
         faults.add(Kind.MISSING, pair.name, detail="the map has no picture, or several; dropped")
@@ -242,7 +245,7 @@ def _mapped(
         said = f"{look.size[0]} x {look.size[1]}, and the picture has {header.shown[0]} x {header.shown[1]}; dropped"
         faults.add(Kind.MAP_SIZE, pair.map, detail=said)
         return None
-    fits, turned = settle_frame(header, look.size, exif, (faults, pair.map.name))
+    fits, turned = settle_frame(header, look.size, exif, (faults, pair.map.name, ""))
     if not fits:
         return None
     _tell_values(pair.map, look, legend, faults)

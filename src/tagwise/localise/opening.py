@@ -63,8 +63,8 @@ def open_annotations(
     reading = Reading(images=images, one_based=one_based, classes=class_list(classes), exif=exif, needs=needs)
     parts = read_parts(path, reading, form)
     refuse([problem for part in parts.values() for problem in part.problems], stop=bad == "stop")
-    for part in parts.values():
-        _refuse_nothing(path, part, needs or frozenset())
+    for name, part in parts.items():
+        _refuse_nothing(f"The {name} part of {path}", part, needs or frozenset())
     return parts
 
 
@@ -133,14 +133,20 @@ def _categories(path: Path, raws: Mapping[str, RawSet], classes: tuple[str, ...]
         wanted = [category.name for category in raw.categories] if raw.categories else sorted(_named(raw))
         strange = next((name for name in wanted if name not in names), None)
         if strange is not None:
-            near = nearest(strange, names, most=1)
-            hint = f"the nearest is {printable(near[0], 40)}" if near else f"there are {', '.join(names[:8]) or 'none'}"
             place = "--classes" if classes is not None else "train"
-            raise DataRefused(
-                f"The {part} part of {path} has the class {printable(strange, 40)!r}, which {place} lacks ({hint}); "
-                "correct the name, or name all with --classes."
-            )
+            raise lacking(f"The {part} part of {path}", strange, names, place)
     return known
+
+
+def lacking(part: str, strange: str, names: Sequence[str], whose: str) -> DataRefused:
+    """The error for a part with a class that is not among the names."""
+    near = nearest(strange, names, most=1)
+    told = [printable(name, 40) for name in near or names[:8]]
+    hint = f"the nearest is {told[0]}" if near else f"there are {', '.join(told) or 'none'}"
+    return DataRefused(
+        f"{part} has the class {printable(strange, 40)!r}, which {whose} lacks ({hint}); correct the name, or name all "
+        "with --classes."
+    )
 
 
 def _named(raw: RawSet) -> set[str]:
@@ -173,40 +179,39 @@ def _part(
 
 
 def licence_beside(folder: Path) -> str:
-    """The first line of a licence file in the folder or above it, ``unknown`` where there is none."""
-    for place in (folder, folder.parent):
-        for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt"):
-            if (place / name).is_file():
-                lines = (place / name).read_text("utf-8", errors="replace")[:10_000].splitlines()
-                return (
-                    printable(next((line.strip("# ").strip() for line in lines if line.strip("# ")), "")) or "unknown"
-                )
+    """The first line of a licence file in the folder, ``unknown`` where there is none; one above may be of others."""
+    for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt"):
+        if (folder / name).is_file():
+            lines = (folder / name).read_text("utf-8", errors="replace")[:10_000].splitlines()
+            return printable(next((line.strip("# ").strip() for line in lines if line.strip("# ")), "")) or "unknown"
     return "unknown"
 
 
-def _refuse_nothing(path: Path, part: Annotations, needs: frozenset[str]) -> None:
+def _refuse_nothing(which: str, part: Annotations, needs: frozenset[str]) -> None:
     if not part.pictures:
         missing = [problem for problem in part.problems if problem.kind == Kind.MISSING]
         if missing:
             raise DataRefused(
-                f"None of the pictures of {path} is there, such as {missing[0].file}: {missing[0].detail}; give "
-                "--pictures, their folder."
+                f"{which} has none of its pictures, such as {missing[0].file}: {missing[0].detail}; give --pictures, "
+                "their folder."
             )
-        raise DataRefused(f"{path} holds no picture that can be used; 'tagwise check' says why.")
+        raise DataRefused(f"{which} holds no picture that can be used; 'tagwise check' says why.")
     if not any(len(picture.ids) for picture in part.pictures):
         why = "no object that can be used"
         if any(problem.kind == Kind.NO_MASK for problem in part.problems):
             why = "boxes alone and no mask, which this head needs"
-        raise DataRefused(f"{path} holds {why}; 'tagwise check' lists what was dropped.")
+        dropped = any(problem.serious for problem in part.problems)
+        then = "'tagwise check' lists what was dropped" if dropped else "annotate its pictures, or take the part away"
+        raise DataRefused(f"{which} holds {why}; {then}.")
     if "keypoints" not in needs:
         return
     if not any(
         picture.keypoints_NK3 is not None and (picture.keypoints_NK3[..., 2] > 0).any() for picture in part.pictures
     ):
-        raise DataRefused(f"{path} holds no keypoints, which this head needs; COCO JSON with keypoints has them.")
+        raise DataRefused(f"{which} holds no keypoints, which this head needs; COCO JSON with keypoints has them.")
     if len({category.keypoints for category in part.categories}) > 1:
         told = ", ".join(f"{printable(one.name, 40)} {len(one.keypoints) or 'none'}" for one in part.categories[:8])
         raise DataRefused(
-            f"The categories of {path} have keypoints of their own ({told}), and this head tells the same ones of all; "
+            f"{which} has categories with keypoints of their own ({told}), and this head tells the same ones of all; "
             "leave only categories with the same keypoints in the file."
         )

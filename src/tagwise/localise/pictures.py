@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,20 +59,50 @@ class Finder:
         else:
             places = [*(folder / place for place in PLACES), *beside]
         self._places = [place for place in dict.fromkeys(places) if place.is_dir()]
+        self._homes = [_as_written(place) for place in self._places if images is not None or place != folder / ".."]
         self._by_stem = functools.cache(_by_stem)
 
     def find(self, name: str) -> Path | None:
-        """The picture of this name, else the one of its last part, else the only one with its stem."""
-        path = Path(name.replace("\\", "/").replace("\0", ""))
+        """The picture of this name, if it does not lead out; else of its last part; else the only one with its stem."""
+        path = _plain(name)
         for tail in dict.fromkeys((path, Path(path.name))):
             for place in self._places:
-                if is_file(place / tail):
-                    return place / tail
+                file = self._file(place, tail)
+                if file is not None and is_file(file):
+                    return file
         for place in self._places:
             same = [file for file in self._by_stem(place).get(path.stem, ()) if file.is_file()]
             if len(same) == 1:
                 return same[0]
         return None
+
+    def leads_out(self, name: str) -> bool:
+        """Whether a name, as it is written, is of a file that is in none of the folders of pictures.
+
+        Links are followed, for a set's owner made them; a name may be a stranger's.
+        """
+        return bool(self._places) and self._file(self._places[0], _plain(name)) is None
+
+    def _file(self, place: Path, path: Path) -> Path | None:
+        if not path.is_absolute() and ".." not in path.parts:
+            return place / path
+        file = _as_written(place / path)
+        return file if any(map(file.is_relative_to, self._homes)) else None
+
+
+def _plain(name: str) -> Path:
+    return Path(name.replace("\\", "/").replace("\0", ""))
+
+
+def _as_written(path: Path) -> Path:
+    """The whole path without ``..``; no link is followed."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+
+
+def is_called(path: Path, name: str) -> bool:
+    """Whether a path ends as a name does, wherever the name starts or leads up to."""
+    parts = [part for part in Path(os.path.normpath(_plain(name))).parts if part not in ("..", "/")]
+    return list(path.absolute().parts[-len(parts) :]) == parts
 
 
 def is_file(path: Path) -> bool:
@@ -136,24 +167,27 @@ def settle_frame(
     header: Header,
     stated: tuple[int, int] | None,
     exif: Literal["turned", "raw"] | None,
-    at: tuple[Faults, str],
+    at: tuple[Faults, str, str],
 ) -> tuple[bool, bool]:
     """Whether a picture can be used with annotations of this size, and whether these see it as it is shown."""
-    faults, file = at
+    faults, file, annotation = at
     turned = is_turned(header, stated, exif)
     if turned is None:
         faults.add(
-            Kind.UNDECIDED_EXIF, file, detail=f"orientation {header.orientation}; give --exif turned, or --exif raw"
+            Kind.UNDECIDED_EXIF,
+            file,
+            annotation,
+            detail=f"orientation {header.orientation}; give --exif turned, or --exif raw",
         )
         return False, True
     frame = header.shown if turned else (header.width, header.height)
     if stated is not None and stated != frame:
         said = f"{stated[0]} x {stated[1]}, and the picture has {frame[0]} x {frame[1]}; dropped"
-        faults.add(Kind.OTHER_SIZE, file, detail=said)
+        faults.add(Kind.OTHER_SIZE, file, annotation, detail=said)
         return False, turned
     if header.orientation > 1:
         words = "as the picture is shown" if turned else "as it is stored, and turned with it"
-        faults.add(Kind.TURNED, file, detail=f"orientation {header.orientation}; annotations are {words}")
+        faults.add(Kind.TURNED, file, annotation, detail=f"orientation {header.orientation}; annotations are {words}")
     return True, turned
 
 

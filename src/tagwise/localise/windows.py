@@ -16,6 +16,9 @@ from tagwise.base.errors import TagwiseError, UsageError
 SegmenterCall = Callable[[Tensor], Mapping[str, Tensor]]
 """Images [B, 3, H, W] to logits ``out`` [B, C, H, W]: a segmenter in evaluation mode."""
 
+_LARGEST = 16
+"""Scale; a picture of 500 pixels then has 8,000 a side."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
@@ -33,9 +36,13 @@ class Windows:
     sum over scales; a sure window counts for more."""
 
     def __post_init__(self) -> None:
+        told = " ".join(f"{one:g}" for one in self.scales) or "none"
         for fault, wrong in (
             (f"side is at least 1, not {self.side}", self.side is not None and self.side < 1),
-            (f"scales are above 0, not {self.scales}", not self.scales or not min(self.scales) > 0),
+            (
+                f"scales are above 0 and at most {_LARGEST}, not {told}",
+                not self.scales or not all(0 < one <= _LARGEST for one in self.scales),
+            ),
         ):
             if wrong:
                 raise UsageError(f"Pictures cannot be looked at so: {fault}.")

@@ -98,7 +98,7 @@ def decode(source: Place | Path | bytes, *, background: tuple[int, int, int] = (
     except PictureRefused as refusal:
         raise PictureRefused(refusal.reason, name) from refusal
     except Exception as error:
-        raise PictureRefused(_reason(error, content), name) from error
+        raise PictureRefused(reason_of(error, content), name) from error
 
 
 def measure(content: bytes) -> tuple[int, int]:
@@ -114,7 +114,7 @@ def measure(content: bytes) -> tuple[int, int]:
     except PictureRefused:
         raise
     except Exception as error:
-        raise PictureRefused(_reason(error, content)) from error
+        raise PictureRefused(reason_of(error, content)) from error
 
 
 def fit(picture_HWC: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
@@ -272,7 +272,8 @@ def _from_lab(image: Image.Image) -> Image.Image:
     return ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
 
 
-def _reason(error: Exception, content: bytes) -> str:
+def reason_of(error: Exception, content: bytes) -> str:
+    """Why Pillow could not read a file's bytes, as a clause."""
     if isinstance(error, UnidentifiedImageError):
         return _unidentified(content)
     if isinstance(error, Image.DecompressionBombError):

@@ -67,6 +67,22 @@ class Detector:
     detections: int = 100
     """Told of a picture at most."""
 
+    def __post_init__(self) -> None:
+        sides = (*self.candidates, *self.proposals)
+        counts = ("channels", "rpn_convs", "anchors_sampled", "regions_sampled", "box_width", "detections")
+        _refuse(
+            "A detector cannot be so",
+            *((f"{name} is 1 or more, not {getattr(self, name)}", getattr(self, name) < 1) for name in counts),
+            *(
+                (f"{name} is 0 or more, not {getattr(self, name)}", getattr(self, name) < 0)
+                for name in ("box_convs", "mask_convs")
+            ),
+            (f"candidates and proposals are 1 or more, not {sides}", min(sides) < 1),
+            (f"box_beta is 0 or more, not {self.box_beta}", not 0 <= self.box_beta < float("inf")),
+            (f"score_threshold is 0 to 1, not {self.score_threshold}", not 0 <= self.score_threshold <= 1),
+            (f"overlap is 0 to 1, not {self.overlap}", not 0 <= self.overlap <= 1),
+        )
+
     @property
     def has_masks(self) -> bool:
         """Whether it tells masks."""
@@ -100,6 +116,19 @@ class Segmenter:
     loss: PixelLoss = "softmax"
     """``balanced``: pixels of a class weigh by one over its share; ``dice``: one less the mean overlap is added."""
 
+    def __post_init__(self) -> None:
+        _refuse(
+            "A segmenter cannot be so",
+            (f"channels is 1 or more, not {self.channels}", self.channels is not None and self.channels < 1),
+            (f"rates are 1 or more, not {self.rates}", not self.rates or min(self.rates) < 1),
+            (f"dropout is 0 or more and below 1, not {self.dropout}", not 0 <= self.dropout < 1),
+            (
+                f"pyramid_dropout is 0 or more and below 1, not {self.pyramid_dropout}",
+                not 0 <= self.pyramid_dropout < 1,
+            ),
+            (f"auxiliary is 0 or more, not {self.auxiliary}", not 0 <= self.auxiliary < float("inf")),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sizing:
@@ -128,7 +157,8 @@ class Sizing:
     """In use, as always in training; torchvision's detectors were shown pictures shrunk without."""
 
     def __post_init__(self) -> None:
-        for fault, wrong in (
+        _refuse(
+            "Pictures cannot be shown so",
             (f"shorter needs pixels above 0, not {self.shorter}", not self.shorter or min(self.shorter) < 1),
             (f"shorter ascends, not {self.shorter}", list(self.shorter) != sorted(self.shorter)),
             (f"a range goes from one to another, not {self.shorter}", self.drawn == "range" and len(self.shorter) != 2),
@@ -142,9 +172,13 @@ class Sizing:
                 f"test_longest is {self.test_shorter} or more, not {self.test_longest}",
                 self.test_longest < self.test_shorter,
             ),
-        ):
-            if wrong:
-                raise UsageError(f"Pictures cannot be shown so: {fault}.")
+        )
+
+
+def _refuse(what: str, *faults: tuple[str, bool]) -> None:
+    for fault, wrong in faults:
+        if wrong:
+            raise UsageError(f"{what}: {fault}.")
 
 
 def _ascend(low: float, high: float) -> bool:

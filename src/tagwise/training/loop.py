@@ -256,7 +256,8 @@ class _Training:
         sick = min(*job.ranks.gathered(int(self._stretch.sick)), step)
         rows = self._stream.rows(positions_of(sick, self._plan.batch) // self._plan.repeats)
         names = [printable(str(job.names[row])) for row in rows[:_NAMED].tolist()] if job.names else []
-        of = f" of {', '.join(names)} and {max(len(rows) - _NAMED, 0)} more" if names else ""
+        more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+        of = f" of {', '.join(names)}{more}" if names else ""
         saved = job.run is not None and any(job.run.checkpoints.glob("*.pt"))
         healthy = f" (the last healthy state is in {job.run.checkpoints})" if job.run and saved else ""
         return Diverged(

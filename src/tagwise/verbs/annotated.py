@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tagwise.base import rng
-from tagwise.base.errors import UsageError, unknown
+from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
 from tagwise.base.settings import digest
 from tagwise.localise.annotations import Category
+from tagwise.localise.opening import lacking
 from tagwise.localise.target import LocatedTarget
 from tagwise.verbs.annotation_flags import AnnotationFlags, refuse_of_other_form
 from tagwise.verbs.planning import refuse_given
@@ -62,9 +63,21 @@ def open_parts(head: str, path: Path, flags: AnnotationFlags) -> dict[str, Any]:
     if head not in SEGMENTERS:
         refuse_given({"maps": flags.maps}, f"{head} tells where objects are and not the class of each pixel")
     form = flags.form or guess_form(path)
-    of_maps: dict[str, Any] = {"ignore": flags.ignore, "object_value": flags.object_value, "zero": flags.zero}
-    refuse_of_other_form(form, one_based=flags.one_based, **(of_maps if flags.maps is None else {}))
+    refuse_of_other_form(form, one_based=flags.one_based, **(_of_maps(flags) if flags.maps is None else {}))
     return _opened(head, path, dataclasses.replace(flags, form=form))
+
+
+def _needs(head: str) -> frozenset[str]:
+    """What of objects is learnt."""
+    from tagwise.training.heads import SEGMENTERS, Detector
+
+    if head in SEGMENTERS or Detector(kind=head).has_masks:  # type: ignore[arg-type]
+        return frozenset({"boxes", "masks"})
+    return frozenset({"boxes", "keypoints"} if head == "keypoint" else {"boxes"})
+
+
+def _of_maps(flags: AnnotationFlags) -> dict[str, Any]:
+    return {name: getattr(flags, name) for name in ("colours", "ignore", "object_value", "zero")}
 
 
 def _opened(head: str, path: Path, flags: AnnotationFlags) -> dict[str, Any]:
@@ -74,17 +87,12 @@ def _opened(head: str, path: Path, flags: AnnotationFlags) -> dict[str, Any]:
     from tagwise.training.heads import SEGMENTERS
 
     values: dict[str, Any] = {
+        **_of_maps(flags),
         "classes": flags.classes,
-        "ignore": flags.ignore,
-        "object_value": flags.object_value,
-        "zero": flags.zero,
         "exif": flags.exif,
     }
     if head in SEGMENTERS and flags.maps is None and (flags.form or guess_form(path)) == "maps":
         return dict(open_maps(path, images=flags.pictures, **values))
-    needs = {"mask": "masks", "cascade-mask": "masks", "keypoint": "keypoints", "fcn": "masks", "deeplabv3": "masks"}
-    if flags.maps is not None:
-        needs = {}
     opened = open_annotations(
         path,
         images=flags.pictures,
@@ -92,7 +100,7 @@ def _opened(head: str, path: Path, flags: AnnotationFlags) -> dict[str, Any]:
         one_based=flags.one_based,
         classes=flags.classes if flags.maps is None else None,
         exif=flags.exif,
-        needs=frozenset({"boxes", needs.get(head, "boxes")}),
+        needs=frozenset({"boxes"}) if flags.maps is not None else _needs(head),
     )
     if head not in SEGMENTERS:
         return dict(opened)
@@ -111,12 +119,12 @@ def under_classes(part: Any, known: Sequence[Category], path: Path, whose: str) 
         whose: The classes are, for messages.
 
     Raises:
-        UsageError: The part has a class of another name.
+        DataRefused: The part has a class of another name.
     """
     names, own = [one.name for one in known], _class_names(part)
     strange = next((name for name in own if name not in names), None)
     if strange is not None:
-        raise unknown("class", strange, names, f"{whose}, and {path} has it")
+        raise lacking(str(path), strange, names, whose)
     new = np.array([names.index(name) for name in own], np.int64)
     if hasattr(part, "classes"):
         if own == names:

@@ -25,6 +25,7 @@ class AnnotationFlags:
     one_based: bool = True
     exif: Exif | None = None
     classes: Path | None = None
+    colours: Path | None = None
     ignore: int | None = None
     object_value: int | None = None
     zero: Zero = "background"
@@ -38,11 +39,19 @@ class AnnotationFlags:
         pictures: Path | str | None,
         maps: Path | str | None,
         classes: Path | str | None,
+        colours: Path | str | None = None,
         test: Path | str | None = None,
         **others: Any,
     ) -> Self:
         """As the command line or a caller gives them; ``others`` are the rest of the fields."""
-        return cls(pictures=_path(pictures), maps=_path(maps), classes=_path(classes), test=_path(test), **others)
+        return cls(
+            pictures=_path(pictures),
+            maps=_path(maps),
+            classes=_path(classes),
+            colours=_path(colours),
+            test=_path(test),
+            **others,
+        )
 
     def refuse(self, why: str, *, but: tuple[str, ...] = ()) -> None:
         """Refuses all that was given.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tagwise.base.progress import counted, printable
 from tagwise.verbs.annotation_flags import Exif, Form, Zero, refuse_of_other_form
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class CheckResult:
         from tagwise.pages.tables import text_table
 
         blocks = [
-            f"{self.name}: {self.form}, licence {self.licence}, {_some(self.classes)}",
+            f"{printable(self.name)}: {self.form}, licence {self.licence}, {_some(self.classes)}",
             *map(_part_line, self.parts),
         ]
         for kind, count in self.counts.items():
@@ -64,10 +65,8 @@ class CheckResult:
             table = Table(caption=f"{told}: {count:,}", columns=("file", "annotation", "what"), rows=rows)
             left = [f"{count - ROWS:,} more; --json lists all."] if count > ROWS else []
             blocks.append("\n".join(["", text_table(table, 160), *left]))
-        verdict = (
-            f"{sum(problem.serious for problem in self.problems):,} problems." if self.exit_code else "No problems."
-        )
-        return "\n".join([*blocks, "", verdict])
+        serious = sum(problem.serious for problem in self.problems)
+        return "\n".join([*blocks, "", f"{counted(serious, 'problem')}." if serious else "No problems."])
 
 
 def check(
@@ -173,11 +172,12 @@ def _facts(name: str, part: Annotations | LabelMaps) -> PartFacts:
 
 
 def _part_line(part: PartFacts) -> str:
+    told = f"{part.name}: {counted(part.pictures, 'picture')}"
     if part.objects is None:
-        return f"{part.name}: {part.pictures:,} pictures"
-    return f"{part.name}: {part.pictures:,} pictures, {part.empty_pictures:,} of them empty, {part.objects:,} objects"
+        return told
+    return f"{told}, {part.empty_pictures:,} of them empty, {counted(part.objects, 'object')}"
 
 
 def _some(classes: tuple[str, ...]) -> str:
-    shown = ", ".join(classes[:12]) + (" ..." if len(classes) > 12 else "")
+    shown = ", ".join(printable(name, 40) for name in classes[:12]) + (" ..." if len(classes) > 12 else "")
     return f"{len(classes)} class{'' if len(classes) == 1 else 'es'}: {shown}"

@@ -146,7 +146,7 @@ def _starts(
 
     def start(name: str, like: Model | LocatedModel, model: Model | LocatedModel | None) -> Start:
         made = functools.partial(make, design=like.facts.design, view=like.facts.view)
-        plan = plan_of(made, opened, flags, model, device, 0, fitted=recipe in (None, *FITTED))
+        plan = plan_of(made, opened, flags, model, device, 0, head=head, fitted=recipe in (None, *FITTED))
         return Start(name=name, model=model, group=groups[plan.design], plan=plan)
 
     first = {model.facts.design: model for model in reversed(models)}

@@ -106,6 +106,7 @@ def evaluate(
     form: Form | None = None,
     one_based: bool = True,
     exif: Exif | None = None,
+    colours: Path | str | None = None,
     ignore: int | None = None,
     object_value: int | None = None,
     zero: Zero = "background",
@@ -140,6 +141,7 @@ def evaluate(
         form: coco, voc, yolo, labelme, via, instances or maps, where it is not clear.
         one_based: VOC's corners are counted from 1 and the last pixel is inside, as the original has it.
         exif: What annotations see of pictures that EXIF turns, turned or raw, where their size does not tell.
+        colours: Of coloured maps, a table of lines 'red green blue name'; by default colours.txt beside them.
         ignore: Value of maps' pixels that count for nothing; by default 255, where there are other classes than 0.
         object_value: Value of the objects in maps of one class, such as 255.
         zero: What 0 is in maps: background, or ignore, and 1 is the first class, as in ADE20K.
@@ -155,8 +157,8 @@ def evaluate(
         workers: Threads that decode pictures.
 
     Raises:
-        UsageError: No such target, model or design, a list of classes of another length, annotations with a class that
-            the model lacks, or a flag of the other kind of model.
+        UsageError: No such target, model or design, a list of classes of another length, or a flag of the other kind
+            of model.
         DataRefused: The classes are not the model's, or too many pictures cannot be read.
         TagwiseError: The weights cannot be had, are damaged or do not fit.
     """
@@ -175,6 +177,7 @@ def evaluate(
         one_based=one_based,
         exif=exif,
         classes=classes,
+        colours=colours,
         ignore=ignore,
         object_value=object_value,
         zero=zero,

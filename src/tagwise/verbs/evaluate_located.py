@@ -141,8 +141,9 @@ def evaluate_located(
     """As ``evaluate``, of what tells where things are.
 
     Raises:
-        UsageError: A flag that cannot be meant, a class that the model does not have, or ``out`` is there.
-        DataRefused: Annotations or pictures cannot be read, or hold nothing of what the model tells.
+        UsageError: A flag that cannot be meant, or ``out`` is there.
+        DataRefused: Annotations or pictures cannot be read, hold a class that the model lacks, or nothing of what it
+            tells.
     """
     from tagwise.base.devices import choose_device
     from tagwise.localise.models import load_located

@@ -15,7 +15,7 @@ from tagwise.localise.target import LocatedTarget, digest_of
 from tagwise.verbs.annotated import open_located
 from tagwise.verbs.located_facts import anchor_advice, located_facts
 from tagwise.verbs.planning import PlanFlags, make_plan
-from tagwise.verbs.run_results import SCORES_FILE, RunResult
+from tagwise.verbs.run_results import SCORES_FILE, RunResult, refuse_other_parts
 
 if TYPE_CHECKING:
     import torch
@@ -69,11 +69,14 @@ def train_located(
     with join_ranks(device) as (together, where):
         opened = open_located(head, target, annotations, seed)
         start = start_of(from_)
-        resolved = plan_of(make, opened, flags, start, where, seed, fitted=recipe in (None, *FITTED))
+        resolved = plan_of(make, opened, flags, start, where, seed, head=head, fitted=recipe in (None, *FITTED))
         facts = located_facts(resolved, opened, start, head, recipe)
         if dry_run:
             return RunResult(folder=out, facts=facts, finished=False, scores={})
         run = claim_run(out, resolved, together, overwrite=overwrite)
+        validation, test = (None if part is None else digest_of(part) for part in (opened.validation, opened.test))
+        tested_on = annotations.test or target
+        refuse_other_parts(run, together, validation=validation, test=test, tested_on=tested_on)
         if not run.finished:
             for name, value in facts.items():
                 say(f"{name}: {value}")
@@ -124,6 +127,7 @@ def plan_of(
     device: torch.device,
     seed: int,
     *,
+    head: str,
     fitted: bool,
 ) -> Plan:
     """The recipe's plan for a target, with what flags and the model to begin from change.
@@ -135,10 +139,11 @@ def plan_of(
         start: The model to begin from.
         device: Where.
         seed: Of everything random.
+        head: Its kind.
         fitted: Whether anchors are those that the training part's boxes ask for, where the recipe's meet fewer.
 
     Raises:
-        UsageError: As ``make_plan``, or the head cannot learn from steps of one picture.
+        UsageError: As ``make_plan``, or settings are of another head, or it cannot learn from steps of one picture.
     """
     plain = dataclasses.replace(flags, resolution=None)
     plan = make_plan(
@@ -151,6 +156,9 @@ def plan_of(
         data=opened.digest,
         seed=seed,
     )
+    kind = getattr(plan.detector or plan.segmenter, "kind", None)
+    if kind != head:
+        raise UsageError(f"The plan is for --head {kind}, not {head}; leave the head's kind out of --set and --plan.")
     if flags.resolution is not None:
         assert plan.sizing is not None
         plan = dataclasses.replace(plan, sizing=resized(plan.sizing, flags.resolution))

@@ -36,8 +36,9 @@ def located_facts(
     assert sizing is not None
     name = next((name for name, design in DESIGNS.items() if design == plan.design), "a design without a name")
     validation = f", {len(opened.validation):,} to choose by" if opened.validation is not None else ""
+    plural = "es" if len(opened.classes) > 1 else ""
     told = {
-        "target": f"{len(opened.classes)} classes, {len(opened.train):,} pictures to train on{validation}, "
+        "target": f"{len(opened.classes)} class{plural}, {len(opened.train):,} pictures to train on{validation}, "
         f"{len(opened.test) if opened.test is not None else 0:,} to test",
         "net": f"{head} on {name}; {_head_words(plan)}",
         "start": (start.name if start else "scratch") + (f", {plan.freeze} frozen" if plan.freeze else ""),
@@ -92,7 +93,10 @@ def _size_words(sizing: Any) -> str:
     crop = f", crops of {sizing.crop}" if sizing.crop else ""
     crop += f", sides cut to {sizing.crop_fraction:g} or more" if sizing.crop_fraction < 1 else ""
     mirror = ", mirrored" if sizing.mirror else ""
-    return f"{sizes}{crop}{mirror}; in use shorter side {sizing.test_shorter}, longer at most {sizing.test_longest}"
+    used = f"shorter side {sizing.test_shorter}, longer at most {sizing.test_longest}"
+    if sizing.test_shorter == sizing.test_longest:
+        used = f"longer side {sizing.test_longest}"
+    return f"{sizes}{crop}{mirror}; in use {used}"
 
 
 def anchor_advice(plan: Plan, train: Annotations) -> AnchorAdvice:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tagwise.base.errors import TagwiseError
+from tagwise.base.progress import counted
 from tagwise.localise import rasters
 from tagwise.localise.annotations import IGNORE
 from tagwise.localise.drawing import DrawnObjects, draw_objects, with_legend
@@ -38,12 +39,12 @@ def object_pair(picture_HWC: Image_HWC, one: Mapping[str, Any]) -> list[Picture]
         TagwiseError: The picture has another size than its masks.
     """
     truth, found = one["truth"], one["found"]
-    right = right_of(truth, found)
-    wrong = len(found["labels"]) - right
-    objects = len(truth["labels"])
+    right, wrong = judged(truth, found)
+    crowds = len(truth.get("crowd", []))
+    objects = len(truth["labels"]) - crowds
     said = f"{right} of {objects} found" if objects else "nothing to find"
     captions = (
-        f"{_short(one['name'])}: {objects} object{'' if objects == 1 else 's'}",
+        f"{_short(one['name'])}: {counted(objects, 'object')}" + (f", {counted(crowds, 'crowd')}" if crowds else ""),
         said + (f", {wrong} wrong" if wrong else ""),
     )
     return [
@@ -130,21 +131,32 @@ def _resized(values_HW: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     return np.array(Image.fromarray(values_HW).resize(size, Image.Resampling.NEAREST))
 
 
-def right_of(truth: Mapping[str, Any], found: Mapping[str, Any]) -> int:
-    """Objects that detections find, each at most one: the surest first, by class and overlap of boxes."""
+def judged(truth: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[int, int]:
+    """Objects that detections find, and detections that are wrong, by class and overlap of boxes.
+
+    The surest comes first and each object is found at most once; what lies in a crowd region is neither, as in AP.
+    """
     true_N4 = np.array(truth["boxes"], np.float64).reshape(-1, 4)
-    labels_N, free_N = np.array(truth["labels"], np.int64), np.ones(len(true_N4), bool)
+    labels_N, crowd_N = np.array(truth["labels"], np.int64), np.zeros(len(true_N4), bool)
+    crowd_N[truth.get("crowd", [])] = True
+    free_N, wrong = ~crowd_N, 0
     for row in np.argsort(-np.array(found["scores"], np.float64), kind="stable").tolist():
-        overlaps_N = _overlaps(np.array(found["boxes"][row], np.float64), true_N4)
-        overlaps_N = np.where(free_N & (labels_N == found["labels"][row]), overlaps_N, 0)
-        if overlaps_N.max(initial=0) >= OVERLAP:
-            free_N[overlaps_N.argmax()] = False
-    return int((~free_N).sum())
+        of_class_N = labels_N == found["labels"][row]
+        overlaps_N = of_class_N * _overlaps(np.array(found["boxes"][row], np.float64), true_N4, crowd_N)
+        open_N = np.where(free_N, overlaps_N, 0)
+        if open_N.max(initial=0) >= OVERLAP:
+            free_N[open_N.argmax()] = False
+        elif overlaps_N[crowd_N].max(initial=0) < OVERLAP:
+            wrong += 1
+    return int((~free_N & ~crowd_N).sum()), wrong
 
 
-def _overlaps(box_4: NDArray[np.float64], boxes_N4: NDArray[np.float64]) -> NDArray[np.float64]:
+def _overlaps(
+    box_4: NDArray[np.float64], boxes_N4: NDArray[np.float64], crowd_N: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """IoU with each; with a crowd region the share of the box that lies in it."""
     sides = (np.minimum(box_4[2:], boxes_N4[:, 2:]) - np.maximum(box_4[:2], boxes_N4[:, :2])).clip(min=0)
-    shared = sides.prod(1)
-    areas = (boxes_N4[:, 2:] - boxes_N4[:, :2]).prod(1) + (box_4[2:] - box_4[:2]).prod()
-    overlaps: NDArray[np.float64] = shared / np.maximum(areas - shared, 1e-9)
+    shared, area = sides.prod(1), (box_4[2:] - box_4[:2]).prod()
+    both = area + (boxes_N4[:, 2:] - boxes_N4[:, :2]).prod(1) - shared
+    overlaps: NDArray[np.float64] = shared / np.maximum(np.where(crowd_N, area, both), 1e-9)
     return overlaps

@@ -153,6 +153,7 @@ def _shown_objects(picture: AnnotatedPicture, found: Detections, classes: Sequen
     truth = {
         "boxes": picture.boxes_N4.round(2).tolist(),
         "labels": picture.categories_N.tolist(),
+        "crowd": np.flatnonzero(picture.crowd_N).tolist(),
         "masks": [_plain(mask) for mask in picture.masks],
         "keypoints": None if picture.keypoints_NK3 is None else picture.keypoints_NK3.tolist(),
     }

@@ -10,7 +10,7 @@ from tagwise.measure.detection_errors import ERROR_KINDS, ERROR_WORDS
 from tagwise.pages.marks import percent
 from tagwise.pages.page import Cell, Table
 
-KINDS = {"boxes": "boxes", "masks": "masks", "keypoints": "keypoints"}
+KINDS = ("boxes", "masks", "keypoints")
 """What a detector's scores are kept under, and called."""
 MEANINGS = {
     "AP": "mean over classes, recall and IoU .50 to .95",

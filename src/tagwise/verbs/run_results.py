@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagwise.base.durations import clock
+from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
 
 if TYPE_CHECKING:
     import torch
 
     from tagwise.training.models import Model
+    from tagwise.training.ranks import Ranks
     from tagwise.training.runs import Run
     from tagwise.verbs.tagged import Tagged
 
 LAWS_FILE = "laws.json"
 SCORES_FILE = "scores.json"
+VALIDATION_FILE = "validation.json"
+"""What the validation part was when the run began."""
 EXAMPLES_FILE = "examples.json"
 EXPOSURES_FILE = "exposures.json"
 EXAMPLES = 12
@@ -40,6 +44,35 @@ class RunResult:
         lines = [f"{name:<{width}}  {value}" for name, value in self.facts.items()]
         return "\n".join(
             [*lines, f"{'model' if self.finished else 'nothing was trained; it would go to'}: {self.folder}"]
+        )
+
+
+def refuse_other_parts(run: Run, ranks: Ranks, *, validation: str | None, test: str | None, tested_on: Any) -> None:
+    """Holds a run that goes on, or is finished, to the parts that it had.
+
+    Args:
+        run: One that begins keeps its validation part.
+        ranks: Of whom the first one writes.
+        validation: Digest of the part that judges the epochs; None: there is none.
+        test: Digest of the test part; None: there is none.
+        tested_on: Where the test part is, for messages.
+
+    Raises:
+        UsageError: Epochs were judged by another part, or the run's score is that of another test part.
+    """
+    kept = run.read(VALIDATION_FILE)
+    if kept is None and ranks.first and not run.finished:
+        run.write(VALIDATION_FILE, {"digest": validation})
+    if kept is not None and kept["digest"] != validation:
+        raise UsageError(
+            f"{run.folder} is judged by another validation part ({kept['digest'] or 'none'}) than this one "
+            f"({validation or 'none'}); give the former one, or --overwrite to train anew."
+        )
+    measured = (run.read(SCORES_FILE) or {}).get("test_digest")
+    if measured is not None and test not in (None, measured):
+        raise UsageError(
+            f"{run.folder} was scored on another test part ({measured}) than this one ({test}); "
+            f"`tagwise evaluate {tested_on} --model {run.folder}` scores it here, --overwrite trains anew."
         )
 
 

@@ -28,6 +28,7 @@ def train(
     one_based: bool = True,
     exif: Exif | None = None,
     classes: Path | str | None = None,
+    colours: Path | str | None = None,
     ignore: int | None = None,
     object_value: int | None = None,
     zero: Zero = "background",
@@ -75,6 +76,7 @@ def train(
         one_based: VOC's corners are counted from 1 and the last pixel is inside, as the original has it.
         exif: What annotations see of pictures that EXIF turns, turned or raw, where their size does not tell.
         classes: With --head, names in the order of their numbers, or of the values of maps: a file, one a line.
+        colours: Of coloured maps, a table of lines 'red green blue name'; by default colours.txt beside them.
         ignore: Value of maps' pixels that count for nothing; by default 255, where there are other classes than 0.
         object_value: Value of the objects in maps of one class, such as 255.
         zero: What 0 is in maps: background, or ignore, and 1 is the first class, as in ADE20K.
@@ -115,6 +117,7 @@ def train(
         one_based=one_based,
         exif=exif,
         classes=classes,
+        colours=colours,
         ignore=ignore,
         object_value=object_value,
         zero=zero,

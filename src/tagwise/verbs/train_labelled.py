@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tagwise.base.errors import UsageError
 from tagwise.base.progress import say
 from tagwise.verbs.planning import PlanFlags, feed_files, make_plan, memory_format_of, plan_facts
-from tagwise.verbs.run_results import SCORES_FILE, RunResult
+from tagwise.verbs.run_results import SCORES_FILE, RunResult, refuse_other_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,9 +92,14 @@ def train_labelled(
             facts |= estimate(resolved, len(opened.classes), len(opened.train), where, ranks=ranks or 1, rate=rate)
             return RunResult(folder=out, facts=facts, finished=False, scores={})
         run = claim_run(out, resolved, together, overwrite=overwrite)
-        if run.finished:
-            _refuse_other_test(run, opened, target if test is None else test)
-        else:
+        refuse_other_parts(
+            run,
+            together,
+            validation=None if opened.validation is None else opened.validation.digest,
+            test=opened.test_digest if run.finished else None,
+            tested_on=test or target,
+        )
+        if not run.finished:
             _train(run, opened, start, where, together, keep, workers, facts)
         if together.first and _unscored(run, opened):
             _score(run, opened, where, workers)
@@ -208,16 +212,6 @@ def _model_facts(plan: Plan, target: Target, start: Model | None) -> ModelFacts:
         lineage=(*(start.facts.lineage if start else ()), f"{target.name}, {plan.seen:,} pictures seen"),
         licence=start.facts.licence if start else "unknown",
     )
-
-
-def _refuse_other_test(run: Run, target: Target, tested_on: Path | str) -> None:
-    """A finished run's score is that of one test part, and says nothing of another."""
-    measured = (run.read(SCORES_FILE) or {}).get("test_digest")
-    if measured is not None and target.test_digest not in (None, measured):
-        raise UsageError(
-            f"{run.folder} was scored on another test part ({measured}) than this one ({target.test_digest}); "
-            f"`tagwise evaluate {tested_on} --model {run.folder}` scores it here, --overwrite trains anew."
-        )
 
 
 def _unscored(run: Run, target: Target) -> bool:

@@ -62,9 +62,14 @@ class RawPicture:
     relative: bool = False
     """Coordinates are shares of the width and the height."""
     stated: str = ""
-    """Another name that the file states, looked for where there is no picture of the first."""
+    """The name that the file states, looked for where there is no picture of the first; empty if it states none."""
     found: Path | None = None
     """Where the picture is, if the reader has found it."""
+
+    @property
+    def annotation(self) -> str:
+        """What tells it from the others of its file; empty where the file is called as the picture."""
+        return "" if Path(self.file).stem == Path(self.name).stem else self.name
 
 
 @dataclass(frozen=True, kw_only=True)

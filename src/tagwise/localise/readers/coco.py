@@ -87,7 +87,7 @@ def _read_file(path: Path) -> RawSet:
     tokens = path.stem.split("_")
     return RawSet(
         pictures=tuple(
-            RawPicture(name=name, file=path.name, id=number, size=size, objects=tuple(objects[number]))
+            RawPicture(name=name, stated=name, file=path.name, id=number, size=size, objects=tuple(objects[number]))
             for number, (name, size) in pictures.items()
         ),
         categories=categories,

@@ -56,11 +56,16 @@ def read_object(
     picture, category = whole(entry.get("image_id")), whole(entry.get("category_id"))
     if category not in names:
         said = f"category_id {entry.get('category_id')} is none of {', '.join(map(str, list(names)[:8]))}"
-        faults.add(Kind.UNKNOWN_CLASS, path, number, said)
+        faults.add(Kind.UNKNOWN_CLASS, path, number, f"{said}; correct it, or add the category")
         return None
     shape, box = entry.get("segmentation") or None, _box(entry.get("bbox"))
-    if picture is None or not isinstance(shape, list | Mapping | None) or (box is None and shape is None):
+    if picture is None or (box is None and shape is None):
         faults.add(Kind.MALFORMED, path, number, "it has no image_id, or neither bbox nor segmentation; dropped")
+        return None
+    if box is None and entry.get("bbox") is not None:
+        faults.add(
+            Kind.MALFORMED, path, number, "bbox is not 4 numbers; dropped, as only without one the mask's is used"
+        )
         return None
     points = entry.get("keypoints")
     _tell_text(entry, path, number, faults)

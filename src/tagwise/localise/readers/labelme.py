@@ -13,7 +13,7 @@ import numpy as np
 
 from tagwise.base.errors import DataRefused
 from tagwise.localise.faults import Faults, Kind
-from tagwise.localise.rasters import ShapeRefused, encode
+from tagwise.localise.rasters import ShapeRefused, decode, draw, encode
 from tagwise.localise.readers import RawObject, RawPicture, RawSet, Reading, finite, read_json, size_of, split
 from tagwise.localise.readers.values import read_values
 from tagwise.pixels.place import PictureRefused
@@ -75,14 +75,20 @@ def _read_file(path: Path, number: int, faults: Faults) -> RawPicture | None:
 
 
 def _object(parts: list[tuple[int, Any]], size: tuple[int, int] | None, path: Path, faults: Faults) -> RawObject | None:
-    """Outlines of one group are one object; a mask stands alone."""
+    """Outlines and masks of one group are one object."""
     polygons: list[list[float]] = []
+    masks: list[np.ndarray] = []
+    frame = size if any(entry.get("shape_type") == "mask" for _, entry in parts) else None
     for place, entry in parts:
         try:
             if entry.get("shape_type") == "mask":
-                shape = encode(_mask(entry, size))
-                return RawObject(category=entry["label"].strip(), id=place, shape=dict(shape))
-            polygons.append(outline(entry.get("shape_type") or "polygon", _points(entry)))
+                masks.append(_mask(entry, size))
+                continue
+            polygon = outline(entry.get("shape_type") or "polygon", _points(entry))
+            if frame is not None:
+                masks.append(decode(draw([polygon], frame[1], frame[0])))
+            else:
+                polygons.append(polygon)
         except (ShapeRefused, PictureRefused) as error:
             kind = (
                 Kind.NO_SURFACE
@@ -90,10 +96,11 @@ def _object(parts: list[tuple[int, Any]], size: tuple[int, int] | None, path: Pa
                 else Kind.BAD_MASK
             )
             faults.add(kind, path, place, f"{error}; dropped")
-    if not polygons:
+    if not polygons and not masks:
         return None
     place, entry = parts[0]
-    return RawObject(category=entry["label"].strip(), id=place, shape=polygons)
+    shape = dict(encode(np.logical_or.reduce(masks))) if masks else polygons
+    return RawObject(category=entry["label"].strip(), id=place, shape=shape)
 
 
 def _points(entry: Mapping[str, Any]) -> list[tuple[float, float]]:

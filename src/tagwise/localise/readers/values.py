@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tagwise.base.progress import printable
-from tagwise.pixels.decode import check_size, read_formats
+from tagwise.pixels.decode import check_size, read_formats, reason_of
 from tagwise.pixels.place import PictureRefused, Place
 from tagwise.pixels.quiet import quiet
 
@@ -51,7 +51,7 @@ def read_values(source: Path | bytes) -> Values:
     except PictureRefused as refusal:
         raise PictureRefused(refusal.reason, name) from refusal
     except Exception as error:  # Pillow raises anything at strangers' bytes
-        raise PictureRefused(f"it is damaged ({printable(str(error), 80)})", name) from error
+        raise PictureRefused(reason_of(error, content), name) from error
 
 
 def _array(image: Image.Image) -> NDArray[np.int32]:

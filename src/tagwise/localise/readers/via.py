@@ -64,7 +64,7 @@ def _read_file(path: Path) -> RawSet:
         name = str(entry["filename"])
         objects = [_object(region, place, attribute, name, faults) for place, region in enumerate(_regions(entry), 1)]
         found = tuple(filter(None, objects))
-        pictures.append(RawPicture(name=name, file=name, id=number, objects=found))
+        pictures.append(RawPicture(name=name, stated=name, file=name, id=number, objects=found))
     return RawSet(pictures=tuple(pictures), faults=faults)
 
 

@@ -166,7 +166,10 @@ def _objects(path: Path, names: tuple[str, ...], faults: Faults) -> Iterator[Raw
             faults.add(Kind.MALFORMED, path, f"line {place}", "no class with a box or a polygon; dropped")
         elif not 0 <= number < len(names):
             faults.add(
-                Kind.UNKNOWN_CLASS, path, f"line {place}", f"class {number} of the classes 0 to {len(names) - 1}"
+                Kind.UNKNOWN_CLASS,
+                path,
+                f"line {place}",
+                f"class {number} of the classes 0 to {len(names) - 1}; correct it, or name the class",
             )
         elif None in values:
             faults.add(Kind.NOT_FINITE, path, f"line {place}", "dropped")
