@@ -136,7 +136,7 @@ def test_p27_a_segmenter_says_there_the_class_of_each_pixel(kind: SegmenterKind,
     assert logits_BCHW.shape == (3, 3, 64, 80)
     here_HW = segment(net, pixels_HWC, VIEW, sizing, Windows(), CPU)
     assert (logits_BCHW[2].argmax(0) == here_HW).mean() > 0.999
-    assert "shorter side to 64, longer at most 96" in metadata(tmp_path / "a.onnx")["resize"]
+    assert "shorter side 64, longer at most 96" in metadata(tmp_path / "a.onnx")["resize"]
 
 
 @pytest.mark.parametrize(("loss", "word"), [("softmax", "softmax"), ("sigmoid", "sigmoid")])
@@ -165,7 +165,7 @@ def test_p25_the_file_says_what_its_user_has_to_know(antialiased: bool, tmp_path
     assert told["task"] == "keypoint detector"
     assert told["input"].startswith("image: float32 [3, height, width], RGB, 0 to 1; ")
     smoothed = ", antialiased" if antialiased else ""
-    assert told["resize"] == f"inside: shorter side to 96, longer at most 128, bilinear{smoothed}"
+    assert told["resize"] == f"inside: shorter side 96, longer at most 128, bilinear{smoothed}"
     assert told["output"].startswith("boxes: float32 [objects, 4], x1, y1, x2, y2 in pixels of the picture as it went")
 
 

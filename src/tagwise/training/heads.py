@@ -174,6 +174,13 @@ class Sizing:
             ),
         )
 
+    @property
+    def used(self) -> str:
+        """How large pictures are shown in use, in words."""
+        if self.test_shorter == self.test_longest:
+            return f"longer side {self.test_longest}"
+        return f"shorter side {self.test_shorter}, longer at most {self.test_longest}"
+
 
 def _refuse(what: str, *faults: tuple[str, bool]) -> None:
     for fault, wrong in faults:

@@ -206,8 +206,10 @@ def look_words(model: LocatedModel, windows: Windows) -> str:
     """How a segmenter looks at pictures, in words."""
     sizing = model.facts.sizing
     assert sizing is not None
-    size = f"shorter side {sizing.test_shorter}, longer at most {sizing.test_longest}"
-    told = [size, f"scale{'s' * (len(windows.scales) > 1)} {', '.join(f'{scale:g}' for scale in windows.scales)}"]
+    told = [
+        sizing.used,
+        f"scale{'s' * (len(windows.scales) > 1)} {', '.join(f'{scale:g}' for scale in windows.scales)}",
+    ]
     told += ["mirrored too"] if windows.mirror else []
     told += [f"windows of {windows.side}"] if windows.side is not None else []
     several = len(windows.scales) > 1 or windows.mirror or windows.side is not None

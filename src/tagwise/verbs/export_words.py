@@ -48,10 +48,11 @@ def _classifier_words(facts: ModelFacts) -> dict[str, str]:
 
 
 def _segmenter_words(facts: ModelFacts) -> dict[str, str]:
+    assert facts.sizing is not None
     classes = len(facts.outputs)
     return {
         "input": "images: float32 [batch, 3, height, width], RGB, 0 to 1; normalised by mean and std inside",
-        "resize": f"before: {_size_words(facts)}, bilinear, antialiased; after: logits to the picture's size, bilinear",
+        "resize": f"before: {facts.sizing.used}, bilinear, antialiased; after: logits to the picture's size, bilinear",
         "output": f"logits: float32 [batch, {classes}, height, width]; the largest is the pixel's class, from 0",
     }
 
@@ -72,14 +73,9 @@ def _detector_words(facts: ModelFacts) -> dict[str, str]:
     smoothed = ", antialiased" if facts.sizing.antialiased else ""
     return {
         "input": "image: float32 [3, height, width], RGB, 0 to 1; resized and normalised by mean and std inside",
-        "resize": f"inside: {_size_words(facts)}, bilinear{smoothed}",
+        "resize": f"inside: {facts.sizing.used}, bilinear{smoothed}",
         "output": "; ".join(parts),
         "score_threshold": f"{detector.score_threshold:g}",
         "category_ids": json.dumps(facts.category_ids),
         "keypoints": json.dumps(facts.keypoints),
     }
-
-
-def _size_words(facts: ModelFacts) -> str:
-    assert facts.sizing is not None
-    return f"shorter side to {facts.sizing.test_shorter}, longer at most {facts.sizing.test_longest}"

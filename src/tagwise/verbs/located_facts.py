@@ -93,10 +93,7 @@ def _size_words(sizing: Any) -> str:
     crop = f", crops of {sizing.crop}" if sizing.crop else ""
     crop += f", sides cut to {sizing.crop_fraction:g} or more" if sizing.crop_fraction < 1 else ""
     mirror = ", mirrored" if sizing.mirror else ""
-    used = f"shorter side {sizing.test_shorter}, longer at most {sizing.test_longest}"
-    if sizing.test_shorter == sizing.test_longest:
-        used = f"longer side {sizing.test_longest}"
-    return f"{sizes}{crop}{mirror}; in use {used}"
+    return f"{sizes}{crop}{mirror}; in use {sizing.used}"
 
 
 def anchor_advice(plan: Plan, train: Annotations) -> AnchorAdvice:
