@@ -141,13 +141,15 @@ def finding_text() -> str:
     if record is None:
         return "Not measured yet."
     results, comparison = record["results"], _comparison(record)
+    gains = length_table(comparison)
     minutes = sum(step["cpu_seconds"] for step in results["steps"]) / 60
     commands = "\n".join(step["command"] for step in results["steps"])
     told = [
         f"The commands, on {machine(record)}, {minutes:.0f} minutes of one processor together; "
         "`python -m bench.locate_finding FOLDER_WITH_DATA` does it again:",
         f"```text\n{commands}\n```",
-        table_lines(length_table(comparison)),
+        table_lines(gains),
+        gains.caption.replace("*", "\\*"),
         "\n".join(f"- {statement}" for statement in statements(comparison)),
         *_whole_schedule(),
     ]

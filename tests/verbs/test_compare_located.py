@@ -131,12 +131,11 @@ def test_a_gain_that_longer_training_takes_away_is_shown(tmp_path: Path) -> None
     faded = compared(tmp_path / "faded", runs | {("tags", 1): steady(0.4)})
     (said,) = statements(read_located(faded))
     assert said.endswith(
-        "The gain does not outlast training: box AP +0.100 on 1/4 of the schedule, +0.000 on all, 95 % interval "
-        "+0.000 to +0.000."
+        "The gain does not last: box AP +0.100 on 1/4 of the schedule, +0.000 on all, 95 % interval +0.000 to +0.000."
     )
     kept = compared(tmp_path / "kept", runs | {("tags", 1): steady(0.45)})
     (said,) = statements(read_located(kept))
-    assert said.endswith("The gain outlasts training: box AP +0.100 on 1/4 of the schedule, +0.050 on all.")
+    assert said.endswith("The gain lasts: box AP +0.100 on 1/4 of the schedule, +0.050 on all.")
     rows = length_table(read_located(kept)).rows
     assert [row[:3] for row in rows] == [["tags over scratch", "1/4", 3], ["tags over scratch", "all", 3]]
     assert page_of(kept).count("tags over scratch") >= 4

@@ -195,8 +195,8 @@ def _faded(reports: dict[float, LocalisationReport]) -> list[str]:
     told = f"{before.name} {before.difference.mean:+.3f} on {_schedule(short)} of the schedule"
     end = f"{after.difference.mean:+.3f} on {_schedule(long)}"
     if _sign(after) <= 0:
-        return [f"The gain does not outlast training: {told}, {end}{_interval(after.difference)}."]
-    return [f"The gain outlasts training: {told}, {end}."]
+        return [f"The gain does not last: {told}, {end}{_interval(after.difference)}."]
+    return [f"The gain lasts: {told}, {end}."]
 
 
 def _run_table(comparison: LocatedComparison) -> Table:
