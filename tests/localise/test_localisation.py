@@ -56,7 +56,7 @@ def report(seeds: tuple[int, ...] = (0, 1, 2), **changes: float) -> Localisation
 
 def test_l18_jittered_boxes_blame_localisation() -> None:
     found = report(off=0.12, mistaken=0.1)  # IoU .63: still found at .5, lost at .75
-    assert found.verdict.startswith("tags against scratch: classification unchanged (box AP50 ")
+    assert found.verdict.startswith("tags against scratch: classification unclear (box AP50 ")
     assert "the intervals overlap), localisation down (class-agnostic box AP " in found.verdict
     assert found.change("box AP75").direction == "down"
     assert found.change("proposal recall at 0.5").difference.mean == 0
@@ -67,7 +67,7 @@ def test_l18_jittered_boxes_blame_localisation() -> None:
 def test_l18_permuted_labels_blame_classification() -> None:
     found = report(off=0.02, mistaken=0.7)
     assert found.verdict.startswith("tags against scratch: classification down (box AP50 ")
-    assert "localisation unchanged (class-agnostic box AP " in found.verdict
+    assert "localisation unclear (class-agnostic box AP " in found.verdict
     for threshold in ("0.5", "0.75"):
         assert found.change(f"proposal recall at {threshold}").difference.mean == 0
     assert found.ratios["box"] == pytest.approx(1)
@@ -84,7 +84,7 @@ def test_fewer_than_three_seeds_have_no_verdict() -> None:
     alone = report((0,), off=0.12)
     assert alone.verdict.startswith("No verdict: 1 seed of 3")
     change = alone.change("box AP")
-    assert (change.difference.sd, change.difference.low, change.direction) == (None, None, "unchanged")
+    assert (change.difference.sd, change.difference.low, change.direction) == (None, None, "unclear")
     assert alone.ratios == {"box": None}
 
 
@@ -104,7 +104,7 @@ def test_differences_are_taken_seed_by_seed_with_students_interval() -> None:
     assert change.difference.sd == pytest.approx(np.std(gains, ddof=1))
     assert (change.difference.low, change.difference.high) == pytest.approx(mean_interval(gains))
     assert (change.first.low, change.first.high) == pytest.approx(mean_interval([0.3, 0.5, 0.7]))
-    assert change.direction == "unchanged"
+    assert change.direction == "unclear"
     assert found.ratios["box"] == pytest.approx((0.07 / 3) / (0.16 / 3))
     assert found.verdict == "No verdict: AP50 and class-agnostic AP are not both known of all runs."
 
@@ -120,7 +120,7 @@ def test_the_accuracy_in_true_boxes_says_what_where_it_is_known() -> None:
     found = compare_localisation(runs[0], runs[1], names=NAMES)
     assert found.verdict == (
         "tags against scratch: classification up (class accuracy in true boxes 0.601 to 0.801), "
-        "localisation unchanged (class-agnostic box AP 0.400 to 0.400; the intervals overlap)."
+        "localisation unclear (class-agnostic box AP 0.400 to 0.400; the intervals overlap)."
     )
 
 

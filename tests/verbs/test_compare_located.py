@@ -83,7 +83,7 @@ def page_of(folder: Path) -> str:
 def test_l18_jittered_boxes_blame_placement(tmp_path: Path) -> None:
     folder = blamed(tmp_path / "c", off=0.4)
     (found,) = findings(folder)
-    assert found.statement.startswith("tags against scratch: classification unchanged (class accuracy in true boxes ")
+    assert found.statement.startswith("tags against scratch: classification unclear (class accuracy in true boxes ")
     assert "localisation down (class-agnostic box AP " in found.statement
     split = found.statement.partition("AP50 lost, tags less scratch: ")[2]
     assert re.match(r"\+0\.\d{3} where the place is off \(IoU \.1 to \.5\)", split)
@@ -96,7 +96,7 @@ def test_l18_permuted_labels_blame_classes(tmp_path: Path) -> None:
     folder = blamed(tmp_path / "c", mistaken=0.7)
     (found,) = findings(folder)
     assert found.statement.startswith("tags against scratch: classification down (class accuracy in true boxes ")
-    assert "localisation unchanged (class-agnostic box AP " in found.statement
+    assert "localisation unclear (class-agnostic box AP " in found.statement
     split = found.statement.partition("AP50 lost, tags less scratch: ")[2]
     assert re.match(r"\+0\.\d{3} where the class is wrong", split)
     assert "place" not in split

@@ -25,7 +25,7 @@ TRUE_BOX_ACCURACY = "class accuracy in true boxes"
 MEAN_IOU, PIXEL_ACCURACY = "mean IoU", "pixel accuracy"
 """What the numbers of a segmenter are called by."""
 
-Direction = Literal["up", "down", "unchanged"]
+Direction = Literal["up", "down", "unclear"]
 
 
 def proposal_recall(
@@ -103,10 +103,10 @@ class Change:
     def direction(self) -> Direction:
         """``up`` or ``down`` only if the intervals of the two do not overlap."""
         if None in (self.first.low, self.second.low):
-            return "unchanged"
+            return "unclear"
         if _above(self.second, self.first):
             return "up"
-        return "down" if _above(self.first, self.second) else "unchanged"
+        return "down" if _above(self.first, self.second) else "unclear"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ def _verdict(changes: Mapping[str, Change], names: tuple[str, str], seeds: int) 
         return "No verdict: AP50 and class-agnostic AP are not both known of all runs."
     what = changes.get(TRUE_BOX_ACCURACY, changes[f"{part} AP50"])
     where = changes[f"class-agnostic {part} AP"]
-    if what.direction == where.direction == "unchanged":
+    if what.direction == where.direction == "unclear":
         return f"No verdict: the intervals of {names[0]} and {names[1]} overlap, of {what.name} and of {where.name}."
     return (
         f"{names[1]} against {names[0]}: classification {what.direction} ({_said(what)}), "
@@ -216,11 +216,11 @@ def _verdict(changes: Mapping[str, Change], names: tuple[str, str], seeds: int) 
 
 def _pixel_verdict(change: Change, names: tuple[str, str]) -> str:
     """Of a segmenter, in which what and where are one."""
-    if change.direction == "unchanged":
+    if change.direction == "unclear":
         return f"No verdict: the intervals of {names[0]} and {names[1]} overlap, of {change.name}."
     return f"{names[1]} against {names[0]}: segmentation {change.direction} ({_said(change)})."
 
 
 def _said(change: Change) -> str:
-    overlap = "; the intervals overlap" if change.direction == "unchanged" else ""
+    overlap = "; the intervals overlap" if change.direction == "unclear" else ""
     return f"{change.name} {change.first.mean:.3f} to {change.second.mean:.3f}{overlap}"

@@ -44,7 +44,7 @@ def findings(folder: Path) -> list[Finding]:
         report = reports[max(reports)]
         main = _main(report)
         gain = main.difference
-        clear = None if main.direction == "unchanged" else gain.mean > 0
+        clear = None if main.direction == "unclear" else gain.mean > 0
         found.append(
             Finding(
                 statement=" ".join([report.verdict, *_more(reports)]),
