@@ -93,7 +93,11 @@ def measured_table() -> str:
         return "Not measured yet."
     rows = [_measured(name, found) for name, found in record["results"].items()]
     columns = ("set", "command", "measure", "mean of three seeds", "least", "threshold", "minutes", "processor's")
-    told = f"On {machine(record)}; `python -m bench.locate FOLDER_WITH_DATA` does it again."
+    told = (
+        "The last four have about the processor's time of first trials by hand, whose single scores are their "
+        "thresholds. "
+        f"On {machine(record)}; `python -m bench.locate FOLDER_WITH_DATA` does it again."
+    )
     return f"{table_lines(Table(columns=columns, rows=rows, numeric=columns[3:]))}\n\n{told}"
 
 
